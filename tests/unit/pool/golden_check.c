@@ -211,7 +211,8 @@ struct expectation {
 static const struct expectation expectations[] = {
     {"vector-", 4, false},  {"v2605-", 5, false},
     {"cleanbug-", 1, true}, {"race-superblob-lost", 3, true},
-    {"peerbug-", 0, true},  {"crash-", 0, false},
+    {"peerbug-", 0, true},  {"crash-create", 1, false},
+    {"crash-", 2, false},
 };
 
 static const struct expectation *expectation_of(const char *name)
