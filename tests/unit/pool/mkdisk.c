@@ -44,9 +44,16 @@ static int mem_flush(void *ctx)
     return 0;
 }
 
+static const uint8_t *mem_peek(void *ctx, uint64_t offset, size_t n_bytes)
+{
+    struct mkdisk *d = ctx;
+
+    return d->fail_reads_to || offset + n_bytes > d->n_bytes ? NULL : d->bytes + offset;
+}
+
 struct lvs_check_dev mkdisk_dev(struct mkdisk *d)
 {
-    return (struct lvs_check_dev){mem_read, mem_write, mem_flush, d->n_bytes, 4096, d};
+    return (struct lvs_check_dev){mem_read, mem_write, mem_flush, mem_peek, d->n_bytes, 4096, d};
 }
 
 /* ---- parts ---- */

@@ -143,6 +143,14 @@ static void root_crc(struct mkdisk *d)
 {
     mkdisk_page(d, 1)->descs[10] ^= 1;
 }
+static void root_id(struct mkdisk *d)
+{
+    mkdisk_page(d, 1)->id.b[0] ^= 8;
+}
+static void garbage(struct mkdisk *d)
+{
+    memset(mkdisk_page(d, 30), 0xaa, 4096);
+}
 static void root_foreign(struct mkdisk *d)
 {
     mkpage_extents(d, 7, BASE + 3, 512, (uint32_t[]){20}, 1, 88);
@@ -298,6 +306,11 @@ static void rle_length(struct mkdisk *d)
 static void rle_empty(struct mkdisk *d)
 {
     raw7(d, 1, 1, "", 0);
+}
+static void rle_too_much(struct mkdisk *d)
+{
+    uint32_t runs[] = {1, 40, 1, 40};
+    raw7(d, 1, 1, runs, sizeof(runs));
 }
 static void table_length(struct mkdisk *d)
 {
@@ -671,6 +684,9 @@ static const struct fault faults[] = {
     F(blobid_leak, CLEAN, MASK_BLOBID_LEAK),
     F(root_crc, FAULTS, ROOT_CRC),
     F(root_crc, FAULTS | DIRTY, ROOT_CRC),
+    F(root_id, FAULTS | DIRTY, ROOT_CRC),
+    F(garbage, DIRTY, PAGE_GARBAGE),
+    F2(rle_too_much, FAULTS, BLOB_SIZE, CLUSTER_CROSSLINK),
     F(root_foreign, FAULTS, ROOT_FOREIGN),
     F(chain_next, FAULTS | DIRTY, CHAIN_NEXT),
     F(chain_crc, FAULTS | DIRTY, CHAIN_CRC),
@@ -786,17 +802,17 @@ static void every_fault_is_found(void **state)
 static void too_damaged(void **state)
 {
     struct mkdisk d;
-    uint32_t runs[2 * 500];
+    uint32_t runs[2 * 200];
 
     mkdisk_init_geometry(&d, 2048, 8192, 4096, false);
-    for (size_t i = 0; i < 500; i++) {
+    for (size_t i = 0; i < 200; i++) {
         runs[2 * i] = 2048 - 10;
         runs[2 * i + 1] = 10;
     }
-    for (uint32_t idx = 0; idx < 32; idx++) {
+    for (uint32_t idx = 0; idx < 64; idx++) {
         struct mkpage p = mkpage_begin(&d, idx, BASE + idx, 0);
         mkpage_flags(&p, 1, 0, 0);
-        mkpage_rle(&p, runs, 500);
+        mkpage_rle(&p, runs, 200);
         mkpage_end(&p, NONE);
     }
     struct lvs_report r = check(&d);
@@ -850,7 +866,10 @@ static void repair_settles_faults(void **state)
         mkdisk_init(&d, !(f->kind & DIRTY));
         f->make(&d);
         struct lvs_check_dev dev = mkdisk_dev(&d);
-        assert_int_equal(lvs_check_repair(&dev, NULL, &r), 0);
+        int rc = lvs_check_repair(&dev, NULL, &r);
+        assert_int_equal(rc, f->code == LVS_F_READ_ERROR ? -EIO : 0);
+        if (f->code == LVS_F_READ_ERROR)
+            assert_int_equal(d.n_writes, 0);
         bool good = lvs_report_is_clean(&r) == !(f->kind & FAULTS);
         if (!good) {
             show(f->name, &r);
@@ -904,6 +923,21 @@ static struct lvs_report repaired(struct mkdisk *d, void (*make)(struct mkdisk *
     struct lvs_check_dev dev = mkdisk_dev(d);
     assert_int_equal(lvs_check_repair(&dev, NULL, &r), 0);
     return r;
+}
+
+static void repair_writes_nothing_without_need(void **state)
+{
+    for (int clean = 0; clean < 2; clean++) {
+        struct mkdisk d;
+        struct lvs_report r;
+        mkdisk_init(&d, clean);
+        struct lvs_check_dev dev = mkdisk_dev(&d);
+        assert_int_equal(lvs_check_repair(&dev, NULL, &r), 0);
+        assert_int_equal(d.n_writes, 0);
+        assert_int_equal(r.n_volumes, 4);
+        lvs_report_fini(&r);
+        mkdisk_fini(&d);
+    }
 }
 
 /* Entry i of the extent page that the only table entry of a one-window blob names. */
@@ -1179,6 +1213,7 @@ int main(void)
         cmocka_unit_test(every_code_has_a_test),
         cmocka_unit_test(repair_settles_faults),
         cmocka_unit_test(repair_survives_power_cuts),
+        cmocka_unit_test(repair_writes_nothing_without_need),
         cmocka_unit_test(repair_results),
         cmocka_unit_test(repair_rewrites_long_chains),
         cmocka_unit_test(random_bytes_are_survived),
