@@ -318,10 +318,6 @@ void mkdisk_init(struct mkdisk *d, bool clean)
 
     mkdisk_init_geometry(d, MKDISK_N_CLUSTERS, MKDISK_CLUSTER_BYTES, 4096, clean);
     make_volumes(d);
-    for (uint32_t c = 1; c <= 10; c++)
-        memset(d->bytes + (uint64_t)c * MKDISK_CLUSTER_BYTES, (int)(0x50 + c),
-               MKDISK_CLUSTER_BYTES);
-    memset(d->bytes + (uint64_t)9 * MKDISK_CLUSTER_BYTES, 0, MKDISK_CLUSTER_BYTES);
     if (!clean)
         return;
     for (uint32_t i = 0; i <= 7; i++)
@@ -330,6 +326,14 @@ void mkdisk_init(struct mkdisk *d, bool clean)
         mkdisk_mark(d, LVS_MASK_CLUSTERS, c, c != 9);
     for (size_t i = 0; i < N(roots); i++)
         mkdisk_mark(d, LVS_MASK_BLOBIDS, roots[i], true);
+}
+
+void mkdisk_fill(struct mkdisk *d)
+{
+    for (uint32_t c = 1; c <= 10; c++)
+        memset(d->bytes + (uint64_t)c * MKDISK_CLUSTER_BYTES, (int)(0x50 + c),
+               MKDISK_CLUSTER_BYTES);
+    memset(d->bytes + (uint64_t)9 * MKDISK_CLUSTER_BYTES, 0, MKDISK_CLUSTER_BYTES);
 }
 
 void mkdisk_fini(struct mkdisk *d)

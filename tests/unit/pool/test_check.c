@@ -199,6 +199,7 @@ static struct lvs_report repaired(struct mkdisk *d, const char *fault, bool clea
     struct lvs_report r;
 
     mkdisk_init(d, clean);
+    mkdisk_fill(d);
     assert_non_null(fault_named(fault));
     fault_named(fault)->make(d);
     struct lvs_check_dev dev = mkdisk_dev(d);
