@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One engine: bdev manager, pools, NBD server, in one world. The daemon is a thin main over it; the
+ * CLI runs the same engine in-process on a disk when no daemon owns it. */
+#ifndef ASH_ENGINE_ENGINE_H
+#define ASH_ENGINE_ENGINE_H
+
+#include "bdev/bdev.h"
+#include "pool/pool.h"
+
+struct ash_engine;
+struct nbd_server;
+
+struct ash_engine_opts {
+    bool no_auto_examine;
+    bool pools_read_only; /* open pools without writing a byte; dirty ones are recovered in memory */
+};
+
+/* Control reactor, in a task. opts may be NULL. */
+int ash_engine_create(const struct ash_engine_opts *opts, struct ash_engine **ret_engine,
+                      struct ash_err *err) ASH_MAY_WAIT;
+/* Exports go first, then pools are closed cleanly, then devices. NULL is fine. */
+void ash_engine_destroy(struct ash_engine *engine) ASH_MAY_WAIT;
+
+struct bdev_mgr *ash_engine_bdevs(struct ash_engine *engine);
+struct pool_mgr *ash_engine_pools(struct ash_engine *engine);
+/* Made at the first use. NULL when memory is out. */
+struct nbd_server *ash_engine_nbd(struct ash_engine *engine);
+
+#endif
