@@ -2,7 +2,7 @@
 /* The engine: puts the managers together and takes them apart in the right order.
  *
  * Invariants
- *  - bdevs and pools are both there or both absent; they are absent only before ash_engine_start.
+ *  - bdevs, pools and nbd are all there or all absent; they are absent only before ash_engine_start.
  *  - Taking apart goes from the top down: parts of control faces, exports, pools, devices. A layer
  *    is gone before what it stands on goes. */
 #include "engine/engine.h"
@@ -55,8 +55,16 @@ int ash_engine_start(struct ash_engine *engine, struct ash_err *err)
     bdev_mgr_set_pools(bdevs, pools);
     if (engine->opts.pools_read_only)
         pool_mgr_set_read_only(pools, true);
+    struct nbd_server *nbd;
+    rc = nbd_server_create(bdevs, &nbd, err);
+    if (rc) {
+        pool_mgr_destroy(pools);
+        bdev_mgr_destroy(bdevs);
+        return ash_err_while(err, rc, "setting up the NBD server");
+    }
     engine->bdevs = bdevs;
     engine->pools = pools;
+    engine->nbd = nbd;
     return 0;
 }
 
@@ -86,9 +94,8 @@ void ash_engine_destroy(struct ash_engine *engine)
         ash_list_remove(&part->link);
         part->destroy(part);
     }
-    if (engine->nbd)
-        nbd_server_destroy(engine->nbd);
     if (engine->bdevs) {
+        nbd_server_destroy(engine->nbd);
         pool_mgr_destroy(engine->pools);
         bdev_mgr_destroy(engine->bdevs);
     }
@@ -106,14 +113,6 @@ struct pool_mgr *ash_engine_pools(struct ash_engine *engine)
 }
 
 struct nbd_server *ash_engine_nbd(struct ash_engine *engine)
-{
-    ASH_ASSERT(engine->bdevs);
-    if (!engine->nbd && nbd_server_create(engine->bdevs, NULL, &engine->nbd, NULL))
-        engine->nbd = NULL;
-    return engine->nbd;
-}
-
-struct nbd_server *ash_engine_nbd_peek(struct ash_engine *engine)
 {
     return engine->nbd;
 }

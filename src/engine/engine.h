@@ -23,8 +23,8 @@ int ash_engine_create(const struct ash_engine_opts *opts, struct ash_engine **re
 /* Exports go first, then pools are closed cleanly, then devices. NULL is fine. */
 void ash_engine_destroy(struct ash_engine *engine) ASH_MAY_WAIT;
 
-/* Make bdev manager and pools of an engine that was created with wait_for_start (then
- * ash_engine_bdevs and _pools are NULL before this). */
+/* Make the bdev manager, pools and NBD server of an engine that was created with wait_for_start
+ * (before this they are NULL). */
 int ash_engine_start(struct ash_engine *engine, struct ash_err *err) ASH_MAY_WAIT;
 bool ash_engine_started(const struct ash_engine *engine);
 /* Before the start only. */
@@ -33,10 +33,8 @@ bool ash_engine_auto_examine(const struct ash_engine *engine);
 
 struct bdev_mgr *ash_engine_bdevs(struct ash_engine *engine);
 struct pool_mgr *ash_engine_pools(struct ash_engine *engine);
-/* Made at the first use. NULL when memory is out. */
+/* NULL only before the start. */
 struct nbd_server *ash_engine_nbd(struct ash_engine *engine);
-/* NULL when nobody has asked for it yet. */
-struct nbd_server *ash_engine_nbd_peek(struct ash_engine *engine);
 
 /* Something of a control face that lives as long as the engine (embed it; zero it first). destroy
  * runs at the begin of ash_engine_destroy, last attached first. key: a literal, compared as text.
