@@ -493,6 +493,8 @@ static void dump_xattrs(struct ash_jsonw *w, const struct volume *vol)
     size_t n = ASH_MIN(volume_xattrs(vol, xattrs, ASH_N_ELEMS(xattrs)), ASH_N_ELEMS(xattrs));
     ash_jsonw_obj(w, "xattrs");
     for (size_t i = 0; i < n; i++) {
+        if (strcmp(xattrs[i].name, "name") == 0 || strcmp(xattrs[i].name, "uuid") == 0)
+            continue; /* the pool's own */
         const char *text = xattrs[i].value;
         size_t n_bytes = xattrs[i].n_bytes;
         ash_jsonw_strn(w, xattrs[i].name, text, n_bytes - (n_bytes && !text[n_bytes - 1]));
