@@ -443,9 +443,7 @@ static struct json_object *floating(struct toml *t, const char *w)
     if (*w == '+' || *w == '-')
         text[n++] = *w++;
     if (!strcmp(w, "inf") || !strcmp(w, "nan"))
-        return json_object_new_double(*w == 'n'          ? NAN
-                                      : n && *text == '-' ? -INFINITY
-                                                          : INFINITY);
+        return json_object_new_double(*w == 'n' ? NAN : n && *text == '-' ? -INFINITY : INFINITY);
     const char *p = digits(w, 10, text + n, 40, &k);
     bool ok = k && !(k > 1 && *w == '0');
     n += k;

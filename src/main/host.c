@@ -91,7 +91,8 @@ static uint64_t host_cpu_ns(unsigned pid)
     /* The program's name stands in brackets and may hold anything; fields count from its end. */
     const char *p = strrchr(text, ')');
     unsigned long long user = 0, sys = 0;
-    if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &sys) != 2)
+    if (!p ||
+        sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &sys) != 2)
         return 0;
     return (user + sys) * (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
 }

@@ -27,7 +27,8 @@ static uint64_t middle_of(unsigned slot)
     if (slot < 1u << HIST_SUB_BITS)
         return slot;
     unsigned shift = (slot >> HIST_SUB_BITS) - 1;
-    uint64_t low = (uint64_t)((1u << HIST_SUB_BITS) + (slot & ((1u << HIST_SUB_BITS) - 1))) << shift;
+    uint64_t low = (uint64_t)((1u << HIST_SUB_BITS) + (slot & ((1u << HIST_SUB_BITS) - 1)))
+                   << shift;
     return low + ((1ull << shift) >> 1);
 }
 
@@ -151,7 +152,8 @@ static int run_jobs(struct bench_job *jobs, unsigned n_jobs, struct ash_err *err
         (void)rt_event_wait(&all_done);
     for (unsigned i = 0; i < n_jobs && !rc; i++)
         rc = jobs[i].rc;
-    return rc ? ash_err_set_rc(err, rc, ASH_E_BDEV_IO, NULL, "the load failed: %s", ash_strerror(rc))
+    return rc ? ash_err_set_rc(err, rc, ASH_E_BDEV_IO, NULL, "the load failed: %s",
+                               ash_strerror(rc))
               : 0;
 }
 
@@ -256,17 +258,17 @@ static int guard_disk(struct cli *cli, const char *target, struct ash_err *err)
     struct cli_disk d;
     const char *kind = NULL;
     char uuid[64];
-    if (cli_flag(cli, "yes") || (target[0] != '/' && target[0] != '.' &&
-                                 !ash_starts_with(target, "aio://") &&
-                                 !ash_starts_with(target, "uring://")))
+    if (cli_flag(cli, "yes") ||
+        (target[0] != '/' && target[0] != '.' && !ash_starts_with(target, "aio://") &&
+         !ash_starts_with(target, "uring://")))
         return 0;
     int rc = cli_disk_open(cli, target, 0, &d, err);
     if (!rc)
         rc = cli_disk_sniff(&d, &kind, uuid);
     cli_disk_close(&d);
     if (!rc && strcmp(kind, "blank"))
-        rc = ash_err_set(err, ASH_E_REFUSED, target, "%s holds something (%s) that writing destroys",
-                         target, kind);
+        rc = ash_err_set(err, ASH_E_REFUSED, target,
+                         "%s holds something (%s) that writing destroys", target, kind);
     return rc;
 }
 
@@ -370,8 +372,8 @@ int cli_bench(struct cli *cli, struct ash_err *err)
         jobs[i].opts = &o;
         jobs[i].idx = i;
     }
-    bool nbd = ash_starts_with(cli->args[0], "nbd://") ||
-               ash_starts_with(cli->args[0], "nbd+unix://");
+    bool nbd =
+        ash_starts_with(cli->args[0], "nbd://") || ash_starts_with(cli->args[0], "nbd+unix://");
     int rc = nbd ? bench_nbd(cli, jobs, &o, err) : bench_bdev(cli, jobs, &o, err);
     rt_free(jobs);
     return rc;

@@ -14,9 +14,9 @@
 struct cli_host {
     const char *(*env)(const char *name);
     bool (*is_tty)(int fd);
-    int64_t (*read)(int fd, void *buf, size_t n_bytes);        /* blocks; 0 at the end; -errno */
-    int (*write)(int fd, const void *buf, size_t n_bytes);     /* all of it; blocks; 0 or -errno */
-    int64_t (*seek_end)(int fd);                               /* size when seekable, else -errno */
+    int64_t (*read)(int fd, void *buf, size_t n_bytes);    /* blocks; 0 at the end; -errno */
+    int (*write)(int fd, const void *buf, size_t n_bytes); /* all of it; blocks; 0 or -errno */
+    int64_t (*seek_end)(int fd);                           /* size when seekable, else -errno */
     unsigned (*uid)(void);
     unsigned (*pid)(void);
     uint64_t (*cpu_ns)(unsigned pid); /* user + system time of a process, 0 = this one */
@@ -30,11 +30,11 @@ struct cli_host {
     int (*wait_child)(int pid); /* blocks; exit code, 128 + signal, or -errno */
     void (*kill_child)(int pid, int signo);
     void (*notify)(const char *state); /* sd_notify: "READY=1"; nothing without $NOTIFY_SOCKET */
-    void (*exit_now)(int code); /* does not return */
+    void (*exit_now)(int code);        /* does not return */
     uint64_t (*max_files)(void);
     uint64_t (*max_locked_bytes)(void); /* UINT64_MAX: no limit */
     int (*uring_disabled)(void);        /* sysctl kernel.io_uring_disabled; 0 also when absent */
-    const char *(*os_text)(void); /* "Linux 6.1.0 x86_64" */
+    const char *(*os_text)(void);       /* "Linux 6.1.0 x86_64" */
 };
 
 enum cli_exit {

@@ -98,7 +98,7 @@ void cli_man_cmd(const struct cli_cmd *cmd, struct ash_buf *out);
 
 /* --- output (cli.c) --- */
 void cli_out(struct cli *cli, const char *fmt, ...) ASH_PRINTF(2, 3);
-int cli_flush(struct cli *cli);                               /* 0 or -errno of writing */
+int cli_flush(struct cli *cli); /* 0 or -errno of writing */
 void cli_log(struct cli *cli, int level, const char *fmt, ...) ASH_PRINTF(3, 4); /* to stderr */
 enum { CLI_LOG_ERR = 3, CLI_LOG_WARN = 4, CLI_LOG_INFO = 6 };
 void cli_print_err(struct cli *cli, const struct ash_err *err);

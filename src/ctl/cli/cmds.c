@@ -75,7 +75,6 @@ static const struct cli_opt volume_create_opts[] = {
     {"thick", 0, NULL, "allocate everything now (default: thin)"},
     {"thin", 0, NULL, "allocate when written (the default)", CLI_O_HIDDEN},
     {"clear", 0, "unmap|write_zeroes|none", "what freed clusters get (default unmap)"},
-    {"uuid", 0, "UUID", "UUID of the volume (default: random)"},
     {NULL},
 };
 static const struct cli_opt set_parent_opts[] = {
@@ -221,7 +220,8 @@ const struct cli_cmd cli_cmds[] = {
      cli_export_listen},
 
     {"ls", "[POOL]", 0, 1, LIST, NULL, "list volumes", NULL, NULL, cli_volume_list},
-    {"tree", "[POOL]", 0, 1, LIST, NULL, "show volumes below their parents, and what space is whose",
+    {"tree", "[POOL]", 0, 1, LIST, NULL,
+     "show volumes below their parents, and what space is whose",
      "For each volume: its size, what it holds itself, what it reads from its parents, and what "
      "deleting it would free.",
      NULL, cli_tree},

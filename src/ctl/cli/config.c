@@ -102,9 +102,9 @@ static int apply(struct cli *cli, struct ash_engine *engine, struct json_object 
     if (!rc && nbd)
         rc = get_array(nbd, "listen", &listen, err);
     for (size_t i = 0; !rc && i < length(disks); i++)
-        rc = text_of(disks, i) ? cli_add_disk(cli, engine, text_of(disks, i), false, NULL, err)
-                               : ash_err_set(err, ASH_E_CONFIG_SYNTAX, "disks",
-                                             "'disks' must hold texts");
+        rc = text_of(disks, i)
+                 ? cli_add_disk(cli, engine, text_of(disks, i), false, NULL, err)
+                 : ash_err_set(err, ASH_E_CONFIG_SYNTAX, "disks", "'disks' must hold texts");
     if (!rc && length(disks))
         bdev_wait_for_examine(ash_engine_bdevs(engine));
     for (size_t i = 0; !rc && i < length(calls); i++)
@@ -112,9 +112,9 @@ static int apply(struct cli *cli, struct ash_engine *engine, struct json_object 
     for (size_t i = 0; !rc && i < length(exports); i++)
         rc = export_one(engine, json_object_array_get_idx(exports, i), err);
     for (size_t i = 0; !rc && i < length(listen); i++)
-        rc = text_of(listen, i) ? nbd_listen(ash_engine_nbd(engine), text_of(listen, i), err)
-                                : ash_err_set(err, ASH_E_CONFIG_SYNTAX, "listen",
-                                              "'listen' must hold texts");
+        rc = text_of(listen, i)
+                 ? nbd_listen(ash_engine_nbd(engine), text_of(listen, i), err)
+                 : ash_err_set(err, ASH_E_CONFIG_SYNTAX, "listen", "'listen' must hold texts");
     return rc;
 }
 

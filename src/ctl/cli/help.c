@@ -154,13 +154,13 @@ void cli_man_all(struct ash_buf *out)
         sc_text(out, c->brief);
         ash_buf_str(out, "\n\n");
     }
-    ash_buf_str(out,
-                "# DISKS\n\nA disk is a path or a device URI such as "
-                "aio:///dev/vdb?blk\\_size=4096; *ashlar help uri* lists the kinds.\n\n"
-                "# EXIT STATUS\n\n0 done, 1 failed, 2 usage, 3 not found, 4 busy, 5 refused (wants "
-                "*--yes* or *--force*).\n\n# ERRORS\n\nAn error line says what failed, on which "
-                "object, why, and what to do now, and ends in a reason code; *ashlar explain* "
-                "CODE tells about it.\n\n# ENVIRONMENT\n\n*ASHLAR\\_IO*\n\turing or epoll: the back "
-                "end for I/O. Default: io\\_uring when allowed.\n\n*ASHLAR\\_SOCKET*\n\tsocket of the "
-                "daemon when -r is not given.\n");
+    ash_buf_str(
+        out, "# DISKS\n\nA disk is a path or a device URI such as "
+             "aio:///dev/vdb?blk\\_size=4096; *ashlar help uri* lists the kinds.\n\n"
+             "# EXIT STATUS\n\n0 done, 1 failed, 2 usage, 3 not found, 4 busy, 5 refused (wants "
+             "*--yes* or *--force*).\n\n# ERRORS\n\nAn error line says what failed, on which "
+             "object, why, and what to do now, and ends in a reason code; *ashlar explain* "
+             "CODE tells about it.\n\n# ENVIRONMENT\n\n*ASHLAR\\_IO*\n\turing or epoll: the back "
+             "end for I/O. Default: io\\_uring when allowed.\n\n*ASHLAR\\_SOCKET*\n\tsocket of the "
+             "daemon when -r is not given.\n");
 }

@@ -183,9 +183,9 @@ static void volumes_text(struct cli *cli, const struct looked *l, const struct l
                        ash_format_size(v->n_allocated * r->cluster_bytes, used, sizeof(used)));
         cli_table_cell(&t, "%s", v->snapshot ? "snapshot" : v->thin ? "thin" : "thick");
         cli_table_cell(&t, "%s",
-                       parent                          ? parent->name
+                       parent                           ? parent->name
                        : v->parent_id == LVS_ESNAP_BLOB ? v->esnap_id
-                                                       : "-");
+                                                        : "-");
         cli_table_cell(&t, "%s", state_of(v, all, n_all));
     }
     cli_table_print(cli, &t);

@@ -162,10 +162,14 @@ static bool try_backend(enum rt_backend backend, char *text, size_t n_text)
 
 int cli_doctor(struct cli *cli, struct ash_err *err)
 {
-    struct finding f[8] = {{.key = "system", .ok = true},     {.key = "cpus", .ok = true},
-                           {.key = "io_uring"},               {.key = "epoll"},
-                           {.key = "chosen", .ok = true},     {.key = "open files", .ok = true},
-                           {.key = "locked memory", .ok = true}, {.key = "control socket", .ok = true}};
+    struct finding f[8] = {{.key = "system", .ok = true},
+                           {.key = "cpus", .ok = true},
+                           {.key = "io_uring"},
+                           {.key = "epoll"},
+                           {.key = "chosen", .ok = true},
+                           {.key = "open files", .ok = true},
+                           {.key = "locked memory", .ok = true},
+                           {.key = "control socket", .ok = true}};
     char size[32], sock[200];
     (void)err;
     snprintf(f[0].text, sizeof(f[0].text), "%s", cli->host->os_text());
@@ -177,8 +181,13 @@ int cli_doctor(struct cli *cli, struct ash_err *err)
                  cli->host->uring_disabled());
     f[3].ok = try_backend(RT_BACKEND_EPOLL, f[3].text, sizeof(f[3].text));
     const char *forced = cli->host->env("ASHLAR_IO");
-    snprintf(f[4].text, sizeof(f[4].text), "%s%s", forced ? forced : f[2].ok ? "uring" : "epoll",
-             forced ? " (by $ASHLAR_IO)" : f[2].ok ? "" : ", with worker threads for files");
+    snprintf(f[4].text, sizeof(f[4].text), "%s%s",
+             forced    ? forced
+             : f[2].ok ? "uring"
+                       : "epoll",
+             forced    ? " (by $ASHLAR_IO)"
+             : f[2].ok ? ""
+                       : ", with worker threads for files");
     uint64_t n_files = cli->host->max_files(), locked = cli->host->max_locked_bytes();
     snprintf(f[5].text, sizeof(f[5].text), "%" PRIu64 "%s", n_files,
              n_files < 4096 ? " (few for many connections: raise RLIMIT_NOFILE)" : "");

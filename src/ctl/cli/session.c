@@ -264,22 +264,14 @@ static int remote_failure(const char *method, struct json_object *error, struct 
     int code = code_obj ? json_object_get_int(code_obj) : -32603;
     int err_no = errno_of(code, message);
     enum ash_reason reason = reason_of(method, err_no);
-    /* Our server ends its own messages in "[REASON]". */
-    const char *open = strrchr(message, '[');
-    char name[64];
-    size_t n = open ? strcspn(open + 1, "]") : 0, n_text = strlen(message);
-    if (open && open[1 + n] == ']' && n < sizeof(name)) {
-        memcpy(name, open + 1, n);
-        name[n] = '\0';
-        if (!ash_reason_parse(name, &reason)) {
-            n_text = (size_t)(open - message);
-            err_no = ash_reason_errno(reason);
-        }
+    /* Our server tells more than SPDK's. */
+    struct json_object *data = cli_jget(error, "data");
+    if (data && !ash_reason_parse(cli_jstr(data, "reason"), &reason)) {
+        const char *object = cli_jstr(data, "object"), *detail = cli_jstr(data, "detail");
+        return ash_err_set_rc(err, -ash_reason_errno(reason), reason, object, "%s: %s (code %d)",
+                              method, *detail ? detail : message, code);
     }
-    while (n_text && message[n_text - 1] == ' ')
-        n_text--;
-    return ash_err_set_rc(err, -err_no, reason, method, "%s: %.*s (code %d)", method, (int)n_text,
-                          message, code);
+    return ash_err_set_rc(err, -err_no, reason, method, "%s: %s (code %d)", method, message, code);
 }
 
 static int call_there(struct cli *cli, const char *method, struct json_object *params,
@@ -352,8 +344,7 @@ int cli_call(struct cli *cli, const char *method, struct json_object *params,
 struct json_object *cli_jget(struct json_object *obj, const char *key)
 {
     struct json_object *value = NULL;
-    if (!json_object_is_type(obj, json_type_object) ||
-        !json_object_object_get_ex(obj, key, &value))
+    if (!json_object_is_type(obj, json_type_object) || !json_object_object_get_ex(obj, key, &value))
         return NULL;
     return value;
 }

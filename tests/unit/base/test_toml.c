@@ -41,13 +41,42 @@ static const struct {
 };
 
 static const char *const wrong[] = {
-    "a",          "a =",           "= 1",          "a = 1 b = 2", "a = 1\na = 2",  "[t]\n[t]",
-    "a = 01",     "a = 1__0",      "a = _1",       "a = 1_",      "a = 0x",        "a = 1.",
-    "a = .5",     "a = tru",       "a = \"x",      "a = \"\\q\"", "a = \"\\u12\"", "a = 'x\ny'",
-    "a = [1 2]",  "a = [1,",       "a = {b = 1,}", "a = {b = 1",  "a = {\nb = 1}", "[t",
-    "[]",         "[a]\nb=1\n[a.b]\n", "a = {b=1}\na.c = 2",      "a = [1]\n[[a]]",
-    "[[a]]\n[a]", "a.b = 1\na = 2", "a = 1\na.b = 2",             "a = 99999999999999999999",
-    "a = 1979-5-27", "a = \"\\ud800\"", "a = \"\x01\"",           "# \x01",
+    "a",
+    "a =",
+    "= 1",
+    "a = 1 b = 2",
+    "a = 1\na = 2",
+    "[t]\n[t]",
+    "a = 01",
+    "a = 1__0",
+    "a = _1",
+    "a = 1_",
+    "a = 0x",
+    "a = 1.",
+    "a = .5",
+    "a = tru",
+    "a = \"x",
+    "a = \"\\q\"",
+    "a = \"\\u12\"",
+    "a = 'x\ny'",
+    "a = [1 2]",
+    "a = [1,",
+    "a = {b = 1,}",
+    "a = {b = 1",
+    "a = {\nb = 1}",
+    "[t",
+    "[]",
+    "[a]\nb=1\n[a.b]\n",
+    "a = {b=1}\na.c = 2",
+    "a = [1]\n[[a]]",
+    "[[a]]\n[a]",
+    "a.b = 1\na = 2",
+    "a = 1\na.b = 2",
+    "a = 99999999999999999999",
+    "a = 1979-5-27",
+    "a = \"\\ud800\"",
+    "a = \"\x01\"",
+    "# \x01",
     "[a.b]\nx=1\n[a]\nb.y=2",
 };
 
@@ -60,10 +89,9 @@ static void reads_what_is_valid(void **state)
         int rc = ash_toml_parse(good[i].toml, strlen(good[i].toml), &root, &err);
         if (rc)
             fail_msg("%s: %s", good[i].toml, err.text);
-        assert_string_equal(
-            json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN |
-                                                     JSON_C_TO_STRING_NOSLASHESCAPE),
-            good[i].json);
+        assert_string_equal(json_object_to_json_string_ext(
+                                root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+                            good[i].json);
         json_object_put(root);
     }
 }
