@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of device modules: one line each, in the order they examine new devices. */
+#include "bdev/mod/mod.h"
+
+struct bdev_module *const bdev_modules[] = {
+    &bdev_malloc_module,
+    &bdev_null_module,
+    &bdev_aio_module,
+    &bdev_uring_module,
+    &bdev_loopback_module,
+    &bdev_passthru_module,
+    NULL,
+};
