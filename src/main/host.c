@@ -3,6 +3,7 @@
  * allowed in this folder only. */
 #include "main/host.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -71,6 +72,33 @@ static unsigned host_pid(void)
     return (unsigned)getpid();
 }
 
+/* All threads, to the nanosecond. */
+static uint64_t cpu_of_threads(unsigned pid)
+{
+    char path[320];
+    uint64_t total = 0;
+    bool any = false;
+    struct dirent *e;
+    snprintf(path, sizeof(path), "/proc/%u/task", pid);
+    DIR *dir = opendir(path);
+    while (dir && (e = readdir(dir))) {
+        unsigned long long ns = 0;
+        if (e->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof(path), "/proc/%u/task/%s/schedstat", pid, e->d_name);
+        FILE *f = fopen(path, "re");
+        if (f && fscanf(f, "%llu", &ns) == 1) {
+            total += ns;
+            any = true;
+        }
+        if (f)
+            fclose(f);
+    }
+    if (dir)
+        closedir(dir);
+    return any ? total : UINT64_MAX;
+}
+
 static uint64_t host_cpu_ns(unsigned pid)
 {
     if (pid == 0) {
@@ -80,21 +108,7 @@ static uint64_t host_cpu_ns(unsigned pid)
         return (uint64_t)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000000000u +
                (uint64_t)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1000u;
     }
-    char path[64], text[1024];
-    snprintf(path, sizeof(path), "/proc/%u/stat", pid);
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return 0;
-    size_t n = fread(text, 1, sizeof(text) - 1, f);
-    fclose(f);
-    text[n] = '\0';
-    /* The program's name stands in brackets and may hold anything; fields count from its end. */
-    const char *p = strrchr(text, ')');
-    unsigned long long user = 0, sys = 0;
-    if (!p ||
-        sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &sys) != 2)
-        return 0;
-    return (user + sys) * (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
+    return cpu_of_threads(pid);
 }
 
 static uint64_t host_rss_bytes(void)

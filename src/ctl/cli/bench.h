@@ -33,7 +33,8 @@ struct bench_job {
     const struct bench_opts *opts;
     unsigned idx;
     struct hist hist;
-    uint64_t n_ios, n_failed, rng, next_offset;
+    uint64_t n_ios, n_failed, rng, next_offset; /* n_ios: after the warm-up */
+    uint64_t n_all;
     uint64_t begin_ns, end_ns; /* of what was measured */
     uint64_t n_started;
     int rc;

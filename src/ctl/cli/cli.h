@@ -19,7 +19,7 @@ struct cli_host {
     int64_t (*seek_end)(int fd);                           /* size when seekable, else -errno */
     unsigned (*uid)(void);
     unsigned (*pid)(void);
-    uint64_t (*cpu_ns)(unsigned pid); /* user + system time of a process, 0 = this one */
+    uint64_t (*cpu_ns)(unsigned pid); /* of a process (0: this); UINT64_MAX: none such */
     uint64_t (*rss_bytes)(void);
     unsigned (*n_cpus)(void);
     int (*mkdir_private)(const char *path); /* mode 0700, must not exist or belong to us alone */

@@ -132,8 +132,8 @@ int cli_engine(struct cli *cli, bool read_only, struct ash_engine **ret_engine,
 /* Add one DISK (path or URI) to an engine; ret_name (heap) may be NULL. */
 int cli_add_disk(struct cli *cli, struct ash_engine *engine, const char *disk, bool read_only,
                  char **ret_name, struct ash_err *err) ASH_MAY_WAIT;
-/* A relative path as an absolute one, "" for what is a URI: into buf. */
-int cli_disk_uri(struct cli *cli, const char *disk, bool read_only, struct ash_buf *out,
+/* A path as an absolute one (-ENOENT when nothing is there), a URI as it stands. */
+int cli_disk_uri(struct cli *cli, const char *disk, struct ash_buf *out,
                  struct ash_err *err) ASH_MAY_WAIT;
 
 /* --- small readers of JSON results --- */

@@ -70,7 +70,7 @@ int cli_disk_open(struct cli *cli, const char *disk, unsigned flags, struct cli_
 {
     ASH_CLEANUP(ash_buf_free) struct ash_buf uri = {0};
     *ret = (struct cli_disk){0};
-    int rc = cli_disk_uri(cli, disk, true, &uri, err);
+    int rc = cli_disk_uri(cli, disk, &uri, err);
     if (rc)
         return rc;
     char *text = uri.data;

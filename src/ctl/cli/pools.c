@@ -71,7 +71,7 @@ static int add_disk_param(struct cli *cli, struct json_object *params, const cha
                           struct ash_err *err)
 {
     ASH_CLEANUP(ash_buf_free) struct ash_buf uri = {0};
-    int rc = cli_disk_uri(cli, disk, false, &uri, err);
+    int rc = cli_disk_uri(cli, disk, &uri, err);
     if (rc) {
         json_object_put(params);
         return rc;

@@ -67,8 +67,7 @@ void cli_session_end(struct cli *cli)
 
 /* ------------------------------------------------------------ in-process */
 
-int cli_disk_uri(struct cli *cli, const char *disk, bool read_only, struct ash_buf *out,
-                 struct ash_err *err)
+int cli_disk_uri(struct cli *cli, const char *disk, struct ash_buf *out, struct ash_err *err)
 {
     char path[4096];
     ash_buf_reset(out);
@@ -84,8 +83,48 @@ int cli_disk_uri(struct cli *cli, const char *disk, bool read_only, struct ash_b
                                   "%s: no such file or device", disk);
         ash_buf_str(out, path);
     }
-    (void)read_only;
     return out->failed ? ash_err_set(err, ASH_E_NO_MEMORY, NULL, "no memory") : 0;
+}
+
+/* Files and block devices are opened read-only by a method: URIs have no word for it. Returns
+ * -ENOTSUP without an error when the URI is of another kind. */
+static int add_read_only(struct ash_engine *engine, const char *text, char **ret_name,
+                         struct ash_err *err)
+{
+    struct bdev_uri uri = {0};
+    struct ash_buf out = {0};
+    struct json_object *params = json_object_new_object();
+    if (text[0] == '/') {
+        json_object_object_add(params, "filename", json_object_new_string(text));
+    } else {
+        int rc = bdev_uri_parse(text, &uri, err);
+        if (!rc && strcmp(uri.scheme, "aio") && strcmp(uri.scheme, "uring"))
+            rc = -ENOTSUP;
+        if (rc) {
+            bdev_uri_free(&uri);
+            json_object_put(params);
+            return rc;
+        }
+        json_object_object_add(params, "filename", json_object_new_string(uri.path));
+        for (size_t i = 0; i < uri.n_query; i++) {
+            const char *key = uri.query[i].key, *value = uri.query[i].value;
+            uint64_t n;
+            if (!strcmp(key, "blk_size") && !ash_parse_u64(value, UINT32_MAX, &n))
+                json_object_object_add(params, "block_size", json_object_new_uint64(n));
+            else if (strcmp(key, "rescan"))
+                json_object_object_add(params, key, json_object_new_string(value));
+        }
+    }
+    const char *path = cli_jstr(params, "filename");
+    json_object_object_add(params, "name", json_object_new_string(path));
+    json_object_object_add(params, "readonly", json_object_new_boolean(true));
+    int rc = jsonrpc_call(engine, "bdev_aio_create", params, &out, err);
+    if (!rc && ret_name && !(*ret_name = rt_strdup(path)))
+        rc = ash_err_set(err, ASH_E_NO_MEMORY, path, "no memory");
+    ash_buf_free(&out);
+    bdev_uri_free(&uri);
+    json_object_put(params);
+    return rc;
 }
 
 int cli_add_disk(struct cli *cli, struct ash_engine *engine, const char *disk, bool read_only,
@@ -93,8 +132,13 @@ int cli_add_disk(struct cli *cli, struct ash_engine *engine, const char *disk, b
 {
     ASH_CLEANUP(ash_buf_free) struct ash_buf uri = {0};
     char *name = NULL;
-    int rc = cli_disk_uri(cli, disk, read_only, &uri, err);
-    if (!rc)
+    int rc = cli_disk_uri(cli, disk, &uri, err);
+    if (!rc && read_only) {
+        rc = add_read_only(engine, ash_buf_text(&uri), &name, err);
+        read_only = rc != -ENOTSUP || (err && err->reason != ASH_OK);
+        rc = read_only ? rc : 0;
+    }
+    if (!rc && !read_only)
         rc = bdev_create_uri(ash_engine_bdevs(engine), ash_buf_text(&uri), &name, err);
     if (rc)
         return ash_err_while(err, rc, "opening disk %s", disk);
@@ -257,7 +301,8 @@ static int errno_of(int code, const char *message)
     return code == -32602 || code == -32700 || code == -32600 ? EINVAL : EIO;
 }
 
-static int remote_failure(const char *method, struct json_object *error, struct ash_err *err)
+static int remote_failure(struct cli *cli, const char *method, struct json_object *error,
+                          struct ash_err *err)
 {
     struct json_object *code_obj = cli_jget(error, "code");
     const char *message = cli_jstr(error, "message");
@@ -268,8 +313,11 @@ static int remote_failure(const char *method, struct json_object *error, struct 
     struct json_object *data = cli_jget(error, "data");
     if (data && !ash_reason_parse(cli_jstr(data, "reason"), &reason)) {
         const char *object = cli_jstr(data, "object"), *detail = cli_jstr(data, "detail");
-        return ash_err_set_rc(err, -ash_reason_errno(reason), reason, object, "%s: %s (code %d)",
-                              method, *detail ? detail : message, code);
+        err_no = ash_reason_errno(reason);
+        if (!strcmp(cli->cmd->name, "rpc"))
+            ash_err_set_rc(err, -err_no, reason, object, "%s: %s (code %d)", method,
+                           *detail ? detail : message, code);
+        return ash_err_set_rc(err, -err_no, reason, object, "%s", *detail ? detail : message);
     }
     return ash_err_set_rc(err, -err_no, reason, method, "%s: %s (code %d)", method, message, code);
 }
@@ -305,7 +353,7 @@ static int call_there(struct cli *cli, const char *method, struct json_object *p
         return rc;
     struct json_object *result = NULL;
     if ((error = cli_jget(reply, "error")))
-        rc = remote_failure(method, error, err);
+        rc = remote_failure(cli, method, error, err);
     else if (json_object_object_get_ex(reply, "result", &result))
         *ret_result = json_object_get(result);
     else
