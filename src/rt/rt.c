@@ -109,6 +109,7 @@ static void reactor_init(struct rt *rt, unsigned idx)
 
 static void world_free(struct rt *rt)
 {
+    rt_pool_destroy(rt); /* first: a worker may still be in rt_post */
     for (unsigned i = 0; i < rt->n_reactors; i++) {
         struct rt_reactor *r = &rt->reactors[i];
         if (r->backend)
@@ -118,7 +119,6 @@ static void world_free(struct rt *rt)
         free(r->timers);
         free(r->trace);
     }
-    rt_pool_destroy(rt);
     pthread_mutex_destroy(&rt->run_lock);
     pthread_cond_destroy(&rt->run_cond);
     free(rt->reactors);

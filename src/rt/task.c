@@ -26,7 +26,11 @@
 #endif
 #endif
 
+#if defined(__x86_64__)
 #define GUARD_BYTES 4096u
+#else
+#define GUARD_BYTES 65536u /* the largest page there is */
+#endif
 #if defined(RT_ASAN) || defined(RT_TSAN) || defined(ASH_DEBUG)
 #define STACK_BYTES (256u << 10) /* red zones and unoptimised frames need room */
 #else
