@@ -222,7 +222,8 @@ static void scan_rx(struct rpc_conn *conn)
         size_t used;
         int event = json_scan_feed(&conn->scan, conn->rx + pos, conn->n_rx - pos, &used);
         pos += used;
-        if (event < 0) {
+        /* the limit must not depend on how the bytes came */
+        if (event < 0 || pos - start > RPC_REQUEST_MAX_BYTES) {
             break_conn(conn);
             return;
         }
@@ -236,8 +237,6 @@ static void scan_rx(struct rpc_conn *conn)
     if (start)
         drop_rx(conn, start);
     conn->n_scanned = pos - start;
-    if (conn->n_scanned > RPC_REQUEST_MAX_BYTES)
-        break_conn(conn);
 }
 
 static void recv_done(struct rt_op *op)
@@ -446,6 +445,7 @@ void jsonrpc_close(struct jsonrpc_server *srv)
         return;
     srv->closing = true;
     srv->rpc->stopping = true;
+    rt_waitq_wake_all(&srv->rpc->started);
     rt_timer_stop(&srv->timer);
     if (srv->accepting)
         rt_op_cancel(&srv->accept_op);
@@ -458,6 +458,7 @@ void jsonrpc_close(struct jsonrpc_server *srv)
     if (srv->n_conns || srv->accepting)
         rt_event_wait(&srv->closed);
     rt_timer_stop(&srv->timer);
+    srv->rpc->stopping = false; /* other sockets may go on */
     if (srv->listener)
         rt_sock_close(srv->listener);
     while (!ash_list_empty(&srv->idle_requests))
