@@ -289,7 +289,10 @@ static int no_such_cmd(struct cli *cli, int argc, char **argv)
     }
     snprintf(words, sizeof(words), "%s%s%s", argv[0], group && argc > 1 ? " " : "",
              group && argc > 1 ? argv[1] : "");
-    const char *nearest = cli_nearest_cmd(words);
+    char both[64];
+    snprintf(both, sizeof(both), "%s %s", argv[0], argc > 1 && argv[1][0] != '-' ? argv[1] : "");
+    const char *nearest = argc > 1 ? cli_nearest_cmd(both) : NULL;
+    nearest = nearest ? nearest : cli_nearest_cmd(words);
     if (group && argc == 1)
         ash_err_set(&err, ASH_E_USAGE, argv[0], "'%s' wants one of: %s", argv[0],
                     ash_buf_text(&subs));

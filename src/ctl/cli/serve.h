@@ -12,6 +12,7 @@ struct cli_stop {
     struct rt_signal int_sig, term_sig;
     struct rt_event event;
     bool asked, watches;
+    uint64_t asked_ns;
 };
 int cli_stop_init(struct cli_stop *s, struct cli *cli, struct ash_err *err) ASH_MAY_WAIT;
 void cli_stop_wait(struct cli_stop *s) ASH_MAY_WAIT;
