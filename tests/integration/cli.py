@@ -295,6 +295,13 @@ def explain_knows_every_reason():
 
 
 @test
+def manual_pages_are_those_of_the_table():
+    r = subprocess.run([os.path.join(ROOT, "scripts/man"), "--check"], capture_output=True,
+                       text=True, env=dict(ENV, ASHLAR=ASHLAR), check=False)
+    check(r.returncode == 0, r.stderr)
+
+
+@test
 def doctor():
     r = ok("doctor", "-o", "json").json
     check(r["epoll"]["ok"] is True, "epoll always works")

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ctl/cli/disk.h"
+#include "ctl/jsonrpc/jsonrpc.h"
 
 /* ------------------------------------------------------------- histogram */
 
@@ -274,17 +275,70 @@ static int guard_disk(struct cli *cli, const char *target, struct ash_err *err)
     return rc;
 }
 
+#define FILL_BYTES (1u << 20)
+
+/* Every byte of a device, so that reads meet data and writes meet allocated clusters. */
+static int fill(struct ash_engine *engine, const char *name, struct ash_err *err)
+{
+    struct bdev_desc *desc;
+    int rc =
+        bdev_open(ash_engine_bdevs(engine), name, BDEV_OPEN_WRITE, "fill", NULL, NULL, &desc, err);
+    if (rc)
+        return rc;
+    uint64_t size = bdev_desc_bdev(desc)->size_bytes;
+    struct bdev_channel *ch = bdev_channel_get(desc);
+    char *buf = rt_buf_get(FILL_BYTES);
+    if (!ch || !buf)
+        rc = -ENOMEM;
+    if (buf)
+        memset(buf, 0x5a, FILL_BYTES);
+    for (uint64_t at = 0; !rc && at < size; at += FILL_BYTES)
+        rc = bdev_write(ch, buf, at, ASH_MIN(size - at, (uint64_t)FILL_BYTES), 0);
+    if (!rc)
+        rc = bdev_flush(ch);
+    rt_buf_put(buf, FILL_BYTES);
+    if (ch)
+        bdev_channel_put(ch);
+    bdev_close(desc);
+    return rc ? ash_err_set_rc(err, rc, ASH_E_BDEV_IO, name, "filling %s: %s", name,
+                               ash_strerror(rc))
+              : 0;
+}
+
+static int take_step(struct ash_engine *engine, const char *step, struct ash_err *err)
+{
+    char method[96];
+    const char *eq = strchr(step, '=');
+    size_t n = eq ? (size_t)(eq - step) : 0;
+    if (!n || n >= sizeof(method))
+        return ash_err_set(err, ASH_E_USAGE, step, "--step: '%s' is not METHOD={JSON}", step);
+    memcpy(method, step, n);
+    method[n] = '\0';
+    if (!strcmp(method, "fill"))
+        return fill(engine, eq + 1, err);
+    struct json_object *params = NULL;
+    struct ash_buf out = {0};
+    int rc = jsonrpc_parse(eq + 1, strlen(eq + 1), &params, err);
+    if (!rc)
+        rc = jsonrpc_call(engine, method, params, &out, err);
+    ash_buf_free(&out);
+    json_object_put(params);
+    return rc ? ash_err_while(err, rc, "taking the step %s", method) : 0;
+}
+
 static int bench_bdev(struct cli *cli, struct bench_job *jobs, struct bench_opts *o,
                       struct ash_err *err)
 {
-    const char *target = cli->args[0];
-    bool writes = o->read_percent < 100;
+    const char *target = cli->args[0], *step;
+    bool writes = o->read_percent < 100 || cli_opt(cli, "step");
     struct ash_engine *engine;
     struct bdev_desc *desc;
     char *name = NULL;
     int rc = writes ? guard_disk(cli, target, err) : 0;
     if (!rc)
         rc = cli_engine(cli, !writes, &engine, err);
+    for (size_t i = 0; !rc && (step = cli_opt_nth(cli, "step", i)); i++)
+        rc = take_step(engine, step, err);
     if (rc)
         return rc;
     if (!bdev_find(ash_engine_bdevs(engine), target)) {

@@ -54,6 +54,8 @@ static const struct cli_opt bench_opts[] = {
     {"read-percent", 0, "N", "reads among rw and randrw (default 70)"},
     {"warmup-ms", 0, "N", "not counted at the begin (default 100)"},
     {"server-pid", 0, "N", "also tell the CPU time of this process per I/O"},
+    {"step", 0, "METHOD={JSON}|fill=BDEV",
+     "before measuring: call a method, or write a device full; may be repeated", CLI_O_MULTI},
     {"yes", 'y', NULL, "write to a disk that holds something"},
     {NULL},
 };
@@ -153,6 +155,9 @@ const struct cli_cmd cli_cmds[] = {
      "nbd+unix:///NAME?socket=PATH. Writing overwrites what the target holds; a raw disk that is "
      "not blank wants --yes. Tells requests per second, latencies and CPU time per request.",
      "  ashlar bench malloc:///m?size_mb=512 --rw randread --qd 32 --time 5\n"
+     "  ashlar bench p/v --disk malloc:///m?size_mb=512 --rw randwrite \\\n"
+     "    --step 'pool_create={\"bdev\":\"m\",\"name\":\"p\"}' \\\n"
+     "    --step 'bdev_lvol_create={\"lvs_name\":\"p\",\"lvol_name\":\"v\",\"size_in_mib\":256}'\n"
      "  ashlar bench nbd://127.0.0.1/vol1 --rw randwrite --bs 4K --server-pid 4711",
      cli_bench},
 
