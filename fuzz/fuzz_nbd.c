@@ -29,18 +29,23 @@ static bool say(struct rt_sock *sock, const void *data, size_t n)
     return n == 0 || rt_op_wait(&op) >= 0;
 }
 
+struct reader {
+    struct rt_sock *sock;
+    struct rt_event ended;
+};
+
 /* Reads and forgets, so that the server is never held up. */
-static void listen_task(void *arg)
+static void read_task(void *arg)
 {
-    struct rt_sock *sock = arg;
+    struct reader *reader = arg;
     static _Thread_local uint8_t buf[65536];
     struct rt_op op;
     do {
-        op = (struct rt_op){.kind = RT_OP_RECV, .sock = sock, .n_iov = 1};
+        op = (struct rt_op){.kind = RT_OP_RECV, .sock = reader->sock, .n_iov = 1};
         op.one_iov = (struct iovec){buf, sizeof(buf)};
         op.iov = &op.one_iov;
     } while (rt_op_wait(&op) > 0);
-    rt_sock_close(sock);
+    rt_event_set(&reader->ended, 0);
 }
 
 static void talk(struct rt_sock *mine, const struct input *in)
@@ -72,16 +77,19 @@ static int run(void *arg)
 {
     struct bdev_mgr *mgr;
     struct nbd_server *srv;
-    struct rt_sock *mine, *theirs;
+    struct rt_sock *theirs;
+    struct reader reader = {NULL, RT_EVENT_INIT};
     char *name = NULL;
     ASH_ASSERT(bdev_mgr_create(NULL, NULL, &mgr, NULL) == 0);
     ASH_ASSERT(bdev_create_uri(mgr, "malloc:///d?size_mb=1&blk_size=512", &name, NULL) == 0);
     ASH_ASSERT(nbd_server_create(mgr, &srv, NULL) == 0);
     ASH_ASSERT(nbd_add_export(srv, name, "d", false, NULL, NULL) == 0);
-    ASH_ASSERT(rt_sock_pair(&mine, &theirs) == 0);
+    ASH_ASSERT(rt_sock_pair(&reader.sock, &theirs) == 0);
     ASH_ASSERT(nbd_serve_sock(srv, theirs, NULL) == 0);
-    ASH_ASSERT(rt_task_spawn("reader", listen_task, mine) == 0);
-    talk(mine, arg);
+    ASH_ASSERT(rt_task_spawn("reader", read_task, &reader) == 0);
+    talk(reader.sock, arg);
+    rt_event_wait(&reader.ended);
+    rt_sock_close(reader.sock);
     nbd_server_destroy(srv);
     rt_free(name);
     bdev_mgr_destroy(mgr);

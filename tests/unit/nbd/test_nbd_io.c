@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The NBD server in transmission: what commands do to the device, order, disconnects, removal,
  * back pressure (docs/spec/nbd.md 4, 5, 8). */
+#include <json-c/json.h>
+
 #include "nbd_test.h"
 
 static void fill(uint8_t *buf, size_t n, uint32_t seed)
@@ -610,6 +612,81 @@ static int exports_table(struct tw *w)
 }
 NBD_TEST(exports_table, 1)
 
+/* The methods ask the engine for its server; here the engine is the server. Weak, because the
+ * library has a real engine too, which nothing here needs. */
+__attribute__((weak)) struct nbd_server *ash_engine_nbd(struct ash_engine *engine)
+{
+    return (struct nbd_server *)(void *)engine;
+}
+
+static int call(struct tw *w, const char *method, const char *json, char *out, size_t n_out)
+{
+    const struct ash_method *m = nbd_methods;
+    struct ash_err err = {0};
+    struct ash_buf buf = {0};
+    struct ash_jsonw jw;
+    uint64_t params[16] = {0};
+    while (m->name && strcmp(m->name, method) != 0)
+        m++;
+    ASH_ASSERT(m->name && m->params_bytes <= sizeof(params));
+    ash_jsonw_init(&jw, &buf);
+    struct ash_call c = {
+        .bdevs = w->mgr, .engine = (struct ash_engine *)(void *)w->srv, .result = &jw, .err = &err};
+    struct json_object *obj = json ? json_tokener_parse(json) : NULL;
+    int rc = m->params ? ash_params_from_json(m->params, params, obj, false, &err) : 0;
+    if (rc == 0) {
+        rc = m->run(&c, params);
+        if (m->params)
+            ash_params_free(m->params, params);
+    }
+    snprintf(out, n_out, "%s", rc ? err.text : ash_buf_text(&buf));
+    json_object_put(obj);
+    ash_buf_free(&buf);
+    return rc;
+}
+
+static int methods(struct tw *w)
+{
+    char out[2048];
+    TRY(call(w, "nbd_listen", "{\"uri\":\"tcp://127.0.0.1:0\"}", out, sizeof(out)));
+    CHECK(strncmp(out, "\"tcp://127.0.0.1:", 17) == 0 && strstr(out, ":0\"") == NULL);
+    out[strlen(out) - 1] = 0;
+    char uri[128], json[256];
+    snprintf(uri, sizeof(uri), "nbd://%.80s/a%%20disk", out + 7);
+    snprintf(json, sizeof(json), "{\"uri\":%.100s\"}", out);
+    char address[128];
+    snprintf(address, sizeof(address), "%.100s", out + 1);
+    CHECK(call(w, "nbd_listen", json, out, sizeof(out)) == -EEXIST);
+    TRY(call(w, "nbd_get_listeners", NULL, out, sizeof(out)));
+    CHECK(strstr(out, address) && out[0] == '[');
+    TRY(call(w, "nbd_add_export",
+             "{\"bdev\":\"dev\",\"name\":\"a disk\",\"readonly\":true,\"default\":true,"
+             "\"description\":\"for people\"}",
+             out, sizeof(out)));
+    CHECK(strcmp(out, "\"a disk\"") == 0);
+    TRY(call(w, "nbd_get_exports", NULL, out, sizeof(out)));
+    CHECK(strstr(out, uri) && strstr(out, "\"description\":\"for people\""));
+    CHECK(strstr(out, "\"readonly\":true,\"default\":true,\"connections\":0"));
+    if (w->backend != RT_BACKEND_SIM) { /* through the listener */
+        struct cl c = {0};
+        TRY(rt_connect(address, &c.sock, NULL));
+        TRY(cl_hello(&c, 3));
+        TRY(cl_go(&c, ""));
+        CHECK(c.flags & NBD_TF_READ_ONLY);
+        CHECK(call(w, "nbd_remove_export", "{\"name\":\"a disk\"}", out, sizeof(out)) == -EBUSY);
+        cl_close(&c);
+        TRY(tw_wait_no_conns(w));
+    }
+    TRY(call(w, "nbd_remove_export", "{\"name\":\"a disk\",\"force\":true}", out, sizeof(out)));
+    CHECK(strcmp(out, "true") == 0);
+    TRY(call(w, "nbd_unlisten", json, out, sizeof(out)));
+    CHECK(call(w, "nbd_unlisten", json, out, sizeof(out)) == -ENOENT);
+    TRY(call(w, "nbd_get_listeners", NULL, out, sizeof(out)));
+    CHECK(strcmp(out, "[]") == 0);
+    return 0;
+}
+NBD_TEST(methods, 2)
+
 /* The server ends while clients are connected in every state. */
 static int destroy_with_clients(struct tw *w)
 {
@@ -652,6 +729,7 @@ int main(void)
         NBD_TESTS(resized),
         NBD_TESTS(limits_of_connections),
         NBD_TESTS(exports_table),
+        NBD_TESTS(methods),
         NBD_TESTS(destroy_with_clients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
