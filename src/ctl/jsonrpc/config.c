@@ -213,6 +213,20 @@ const struct ash_method rpc_config_methods[] = {
 
 /* ------------------------------------------------------------------ loading */
 
+/* The block comment at from; one that is never closed stays, to be refused as no JSON.
+ * Returns its last byte. */
+static size_t blank_block(char *text, size_t n_bytes, size_t from)
+{
+    const char *close = memmem(text + from + 2, n_bytes - from - 2, "*/", 2);
+    if (!close)
+        return n_bytes;
+    size_t last = (size_t)(close - text) + 1;
+    for (size_t i = from; i <= last; i++)
+        if (text[i] != '\n')
+            text[i] = ' ';
+    return last;
+}
+
 /* Comments become blanks, so that places in messages stay right. */
 static void blank_comments(char *text, size_t n_bytes)
 {
@@ -230,15 +244,7 @@ static void blank_comments(char *text, size_t n_bytes)
             for (; i < n_bytes && text[i] != '\n'; i++)
                 text[i] = ' ';
         } else if (text[i] == '/' && next == '*') {
-            text[i++] = ' ';
-            text[i] = ' ';
-            for (i++; i < n_bytes && !(text[i] == '*' && i + 1 < n_bytes && text[i + 1] == '/');
-                 i++)
-                text[i] = text[i] == '\n' ? '\n' : ' ';
-            if (i >= n_bytes)
-                break; /* never closed: what is left is no JSON */
-            text[i++] = ' ';
-            text[i] = ' ';
+            i = blank_block(text, n_bytes, i);
         }
     }
 }

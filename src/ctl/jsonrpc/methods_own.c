@@ -5,7 +5,6 @@
 #include "ctl/jsonrpc/rpc.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -166,7 +165,7 @@ static int create_uri(struct ash_call *call, void *params)
         return rc;
     bdev_wait_for_examine(call->bdevs);
     ash_jsonw_str(call->result, NULL, name);
-    free(name);
+    rt_free(name);
     return 0;
 }
 
@@ -187,8 +186,13 @@ static int list_pools(struct ash_call *call, void *params)
     return 0;
 }
 
-/* The device a pool is made on or found on: there already, or made from its URI. *ret_name on the
- * heap; *ret_made tells whether to take it away again after a failure. */
+static void free_name(char **name)
+{
+    rt_free(*name);
+}
+
+/* The device a pool is made on or found on: there already, or made from its URI. *ret_name from
+ * rt_alloc; *ret_made tells whether to take it away again after a failure. */
 static int take_disk(struct ash_call *call, const char *bdev, const char *uri, char **ret_name,
                      bool *ret_made)
 {
@@ -200,7 +204,7 @@ static int take_disk(struct ash_call *call, const char *bdev, const char *uri, c
     if (bdev && !found)
         return rpc_no_bdev(call, bdev);
     if (found) {
-        *ret_name = strdup(found->name);
+        *ret_name = rt_strdup(found->name);
         return *ret_name ? 0 : ash_err_set(call->err, ASH_E_NO_MEMORY, bdev, "no memory");
     }
     int rc = bdev_create_uri(call->bdevs, uri, ret_name, call->err);
@@ -260,7 +264,7 @@ static int create_pool(struct ash_call *call, void *params)
     if (p->cluster_size > UINT32_MAX)
         return ash_err_set(call->err, ASH_E_POOL_BAD_CLUSTER_SIZE, p->name,
                            "the cluster size is too large");
-    ASH_CLEANUP(ash_freep) char *disk = NULL;
+    char *disk ASH_CLEANUP(free_name) = NULL;
     bool made;
     int rc = take_disk(call, p->bdev, p->uri, &disk, &made);
     if (rc)
@@ -313,7 +317,7 @@ static struct pool *pool_on(struct ash_call *call, const char *bdev)
 static int import_pool(struct ash_call *call, void *params)
 {
     const struct pool_import_params *p = params;
-    ASH_CLEANUP(ash_freep) char *disk = NULL;
+    char *disk ASH_CLEANUP(free_name) = NULL;
     bool made;
     int rc = take_disk(call, p->bdev, p->uri, &disk, &made);
     if (rc)

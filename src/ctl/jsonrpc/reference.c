@@ -52,7 +52,9 @@ static void put_param(struct ash_buf *out, const struct ash_param *p)
 
 static void put_method(struct ash_buf *out, const struct ash_method *m)
 {
-    ash_buf_fmt(out, "## %s\n\n%s.", m->name, m->help ? m->help : "");
+    const char *help = m->help ? m->help : "";
+    size_t n = strlen(help);
+    ash_buf_fmt(out, "## %s\n\n%.*s.", m->name, (int)(n - (n && help[n - 1] == '.')), help);
     unsigned states = m->flags & (ASH_M_STARTUP | ASH_M_RUNTIME);
     if (states == ASH_M_STARTUP)
         ash_buf_str(out, " Only before `framework_start_init`.");
