@@ -180,7 +180,7 @@ struct tdev {
     struct bdev bdev;
     uint8_t *data;
     uint32_t types;   /* what it can; 0: read, write, flush, reset */
-    bool no_data;        /* moves none */
+    bool no_data;     /* moves none */
     bool hold;        /* keep ios until tdev_release */
     unsigned n_nomem; /* so many submissions get -ENOMEM */
     int fail_rc;      /* writes and reads fail with it */
