@@ -2,21 +2,21 @@
 #include "base/bitmap.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mem.h"
 
 int ash_bitmap_init(struct ash_bitmap *bm, uint64_t n_bits)
 {
     *bm = (struct ash_bitmap){.n_bits = n_bits};
-    bm->words = calloc(ash_div_up(n_bits, 64) + 1, sizeof(uint64_t));
+    bm->words = ash_mem_alloc((ash_div_up(n_bits, 64) + 1) * sizeof(uint64_t));
     return bm->words ? 0 : -ENOMEM;
 }
 
 void ash_bitmap_fini(struct ash_bitmap *bm)
 {
-    free(bm->words);
+    ash_mem_free(bm->words);
     *bm = (struct ash_bitmap){0};
 }
 
@@ -24,10 +24,9 @@ int ash_bitmap_resize(struct ash_bitmap *bm, uint64_t n_bits)
 {
     ASH_ASSERT(n_bits >= bm->n_bits);
     uint64_t n_old = ash_div_up(bm->n_bits, 64) + 1, n_new = ash_div_up(n_bits, 64) + 1;
-    uint64_t *words = realloc(bm->words, n_new * sizeof(uint64_t));
+    uint64_t *words = ash_mem_realloc(bm->words, n_old * sizeof(uint64_t), n_new * sizeof(uint64_t));
     if (!words)
         return -ENOMEM;
-    memset(words + n_old, 0, (n_new - n_old) * sizeof(uint64_t));
     bm->words = words;
     bm->n_bits = n_bits;
     return 0;

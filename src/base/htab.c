@@ -2,10 +2,10 @@
 #include "base/htab.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mem.h"
 
 enum { N_SLOTS_FIRST = 16 };
 
@@ -21,13 +21,13 @@ static uint64_t hash_text(const char *key)
 int ash_htab_init(struct ash_htab *tab)
 {
     *tab = (struct ash_htab){.n_slots = N_SLOTS_FIRST};
-    tab->slots = calloc(tab->n_slots, sizeof(*tab->slots));
+    tab->slots = ash_mem_alloc(tab->n_slots * sizeof(*tab->slots));
     return tab->slots ? 0 : -ENOMEM;
 }
 
 void ash_htab_fini(struct ash_htab *tab)
 {
-    free(tab->slots);
+    ash_mem_free(tab->slots);
     *tab = (struct ash_htab){0};
 }
 
@@ -47,7 +47,7 @@ struct ash_hnode *ash_htab_find(const struct ash_htab *tab, const char *key)
 static void grow(struct ash_htab *tab)
 {
     size_t n_new = tab->n_slots * 2;
-    struct ash_hnode **slots = calloc(n_new, sizeof(*slots));
+    struct ash_hnode **slots = ash_mem_alloc(n_new * sizeof(*slots));
     if (!slots)
         return; /* slower, not wrong */
     for (size_t i = 0; i < tab->n_slots; i++) {
@@ -57,7 +57,7 @@ static void grow(struct ash_htab *tab)
             slots[n->hash & (n_new - 1)] = n;
         }
     }
-    free(tab->slots);
+    ash_mem_free(tab->slots);
     tab->slots = slots;
     tab->n_slots = n_new;
 }

@@ -8,9 +8,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/mem.h"
+
 void ash_buf_free(struct ash_buf *buf)
 {
-    free(buf->data);
+    ash_mem_free(buf->data);
     *buf = (struct ash_buf){0};
 }
 
@@ -32,7 +34,7 @@ static bool make_room(struct ash_buf *buf, size_t n_more)
         return true;
     size_t n_room = ASH_MAX(buf->n_room * 2, buf->n_bytes + n_more + 1);
     n_room = ASH_MAX(n_room, (size_t)64);
-    char *data = realloc(buf->data, n_room);
+    char *data = ash_mem_realloc(buf->data, buf->n_room, n_room);
     if (!data) {
         buf->failed = true;
         return false;

@@ -321,7 +321,7 @@ struct bdev_module {
     const char *uri_help;       /* "aio:///PATH" */
     const struct ash_param *uri_params;
     size_t uri_params_bytes;
-    /* Create from a URI whose query was decoded into params; ret_name: the device's name (heap).
+    /* Create from a URI whose query was decoded into params; ret_name: the device's name (rt_free).
      * existing: the device of that name when there is one already. */
     int (*uri_create)(struct bdev_mgr *mgr, const struct bdev_uri *uri, void *params,
                       char **ret_name, struct ash_err *err) ASH_MAY_WAIT;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "rt/rt_internal.h"
 
 #define MIN_SHIFT 12
@@ -160,6 +161,22 @@ void *rt_realloc(void *old, size_t n_old_bytes, size_t n_new_bytes)
     memcpy(ptr, old, ASH_MIN(n_old_bytes, n_new_bytes));
     rt_free(old);
     return ptr;
+}
+
+/* The containers of base (base/mem.h). */
+void *ash_mem_alloc(size_t n_bytes)
+{
+    return rt_alloc(n_bytes);
+}
+
+void *ash_mem_realloc(void *old, size_t n_old_bytes, size_t n_new_bytes)
+{
+    return rt_realloc(old, n_old_bytes, n_new_bytes);
+}
+
+void ash_mem_free(void *ptr)
+{
+    rt_free(ptr);
 }
 
 char *rt_strdup(const char *text)

@@ -211,7 +211,7 @@ int lvs_store_open(struct pool_mgr *pools, const char *bdev_name, bool read_only
 int lvs_pool_import(struct pool_mgr *pools, const char *bdev_name, bool read_only,
                     const char *new_name, struct pool **ret_pool, struct ash_err *err)
 {
-    struct lvs_store *s;
+    struct lvs_store *s = NULL;
     int rc = lvs_store_open(pools, bdev_name, read_only || pools->read_only, new_name, &s, err);
     if (rc == 0)
         *ret_pool = &s->pool;

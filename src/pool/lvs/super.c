@@ -115,7 +115,7 @@ int lvs_super_check(const struct lvs_super_disk *super, uint64_t device_bytes, s
 
 void lvs_super_apply(struct lvs_store *s, uint64_t device_bytes)
 {
-    struct geometry g;
+    struct geometry g = {0};
     geometry_read(&s->super, device_bytes, &g);
     int rc = geometry_check(&g, device_bytes, NULL);
     ASH_ASSERT(rc == 0);
