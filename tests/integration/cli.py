@@ -684,7 +684,7 @@ def check_finds_and_repairs():
     ok("volume", "create", "bad/v", "8M", "--disk", path)
     check(ok("check", "-o", "json", path).json["disks"][0]["sound"] is True, "sound")
     with open(path, "r+b") as f:
-        f.seek(4096 + 100)  # the mask of used metadata pages
+        f.seek(4096 + 16)  # the mask of used metadata pages
         f.write(b"\xff" * 16)
     r = ashlar("check", "-o", "json", path)
     check(r.code == 1, "damage is found", r)
