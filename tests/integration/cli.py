@@ -103,6 +103,8 @@ class Daemon:
     def __enter__(self):
         exe = self.argv0 or ASHLAR
         cmd = [exe] if self.argv0 else [exe, "serve"]
+        if os.path.exists(self.sock):
+            os.unlink(self.sock)  # of a killed one: the kernel may answer on it a moment longer
         self.log = open(os.path.join(DIR, "daemon.log"), "w+")
         self.p = subprocess.Popen([*cmd, "-r", self.sock, *self.args], stdout=self.log,
                                   stderr=self.log, env=ENV, start_new_session=True)
@@ -703,6 +705,8 @@ class Demo:
         self.dir = os.path.join(DIR, "demo")
         self.sock = os.path.join(self.dir, "demo.sock")
         self.nbd = os.path.join(self.dir, "demo-nbd.sock")
+        if os.path.exists(self.sock):
+            os.unlink(self.sock)
         self.log = open(os.path.join(DIR, "demo.log"), "w+")
         self.p = subprocess.Popen([ASHLAR, "demo", "--dir", self.dir], stdout=self.log,
                                   stderr=self.log, env=ENV, start_new_session=True)

@@ -54,8 +54,9 @@ static const struct cli_opt bench_opts[] = {
     {"read-percent", 0, "N", "reads among rw and randrw (default 70)"},
     {"warmup-ms", 0, "N", "not counted at the begin (default 100)"},
     {"server-pid", 0, "N", "also tell the CPU time of this process per I/O"},
-    {"step", 0, "METHOD={JSON}|fill=BDEV",
-     "before measuring: call a method, or write a device full; may be repeated", CLI_O_MULTI},
+    {"step", 0, "METHOD={JSON}",
+     "before measuring: call a method, or with fill=BDEV write a device full; may be repeated",
+     CLI_O_MULTI},
     {"yes", 'y', NULL, "write to a disk that holds something"},
     {NULL},
 };
