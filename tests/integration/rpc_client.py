@@ -351,7 +351,8 @@ def test_own(c):
     check("pool_list", p["cluster_bytes"] == MIB and p["free_bytes"] <= p["capacity_bytes"], p)
     names = {v["name"] for v in c.call("volume_list", pool="tank")}
     check("volume_list", {"v", "web", "c", "d"} <= names, names)
-    check("volume_info", c.call("volume_info", name="tank/v")["xattrs"] == {"k": "w\u00e9"})
+    x = c.call("volume_info", name="tank/v")["xattrs"]
+    check("volume_info", x == {"k": "w\u00e9"}, x)
     c.call("bdev_malloc_create", name="disk3", num_blocks=16 * MIB // 512, block_size=512)
     p = c.call("pool_create", bdev="disk3", name="p3", cluster_size="1MiB")
     check("pool_create", p["name"] == "p3" and p["base_bdev"] == "disk3", p)

@@ -159,7 +159,7 @@ static int create_store(struct ash_call *call, void *params)
         .clear = (enum pool_clear)p->clear_method,
         .force = p->force,
     };
-    struct pool *pool;
+    struct pool *pool = NULL;
     rc = pool_create(call->pools, p->bdev_name, p->lvs_name, &opts, &pool, call->err);
     if (rc)
         return rpc_async(call, rc, RPC_INVALID_PARAMS);
@@ -185,7 +185,7 @@ static const struct ash_param selector_table[] = {
 static int delete_store(struct ash_call *call, void *params)
 {
     const struct selector_params *p = params;
-    struct pool *pool;
+    struct pool *pool = NULL;
     int rc = select_store(call, p->uuid, p->lvs_name, &pool);
     return rc ? rc : say_done(call, pool_destroy(pool, call->err));
 }
@@ -193,7 +193,7 @@ static int delete_store(struct ash_call *call, void *params)
 static int grow_store(struct ash_call *call, void *params)
 {
     const struct selector_params *p = params;
-    struct pool *pool;
+    struct pool *pool = NULL;
     int rc = select_store(call, p->uuid, p->lvs_name, &pool);
     return rc ? rc : say_done(call, pool_grow(pool, call->err));
 }
@@ -301,7 +301,7 @@ static int take_size(struct ash_call *call, bool has_mib, uint64_t mib, bool has
 static int create_volume(struct ash_call *call, void *params)
 {
     const struct create_params *p = params;
-    struct pool *pool;
+    struct pool *pool = NULL;
     uint64_t size_bytes = 0;
     int rc = take_size(call, p->has_size_in_mib, p->size_in_mib, p->has_size, p->size, &size_bytes);
     if (rc == 0)
@@ -315,7 +315,7 @@ static int create_volume(struct ash_call *call, void *params)
                            "there is a volume '%s' already", p->lvol_name);
     struct volume_create_opts opts = {.thin = p->thin_provision,
                                       .clear = (enum pool_clear)p->clear_method};
-    struct volume *vol;
+    struct volume *vol = NULL;
     rc = volume_create(pool, p->lvol_name, size_bytes, &opts, &vol, call->err);
     if (rc == -EEXIST)
         return rc; /* somebody else is just making it */
@@ -341,7 +341,7 @@ static int snapshot(struct ash_call *call, void *params)
     const struct snapshot_params *p = params;
     struct volume_create_opts opts = {0};
     struct volume_xattr *xattrs = NULL;
-    struct volume *vol, *snap;
+    struct volume *vol = NULL, *snap = NULL;
     int rc = rpc_find_volume(call, p->lvol_name, &vol);
     if (rc == 0)
         rc = rpc_take_xattrs(call, p->xattrs, &xattrs, &opts.n_xattrs);
@@ -370,7 +370,7 @@ static const struct ash_param clone_table[] = {
 static int clone_volume(struct ash_call *call, void *params)
 {
     const struct clone_params *p = params;
-    struct volume *snap, *clone;
+    struct volume *snap = NULL, *clone = NULL;
     int rc = rpc_find_volume(call, p->snapshot_name, &snap);
     if (rc)
         return rc;
@@ -425,7 +425,7 @@ static int clone_bdev(struct ash_call *call, void *params)
 static int rename_volume(struct ash_call *call, void *params)
 {
     const struct rename_params *p = params;
-    struct volume *vol;
+    struct volume *vol = NULL;
     int rc = rpc_find_volume(call, p->old_name, &vol);
     if (rc)
         return rc;
@@ -460,7 +460,7 @@ static int resize(struct ash_call *call, void *params)
 {
     const struct resize_params *p = params;
     uint64_t size_bytes = 0;
-    struct volume *vol;
+    struct volume *vol = NULL;
     int rc = take_size(call, p->has_size_in_mib, p->size_in_mib, p->has_size, p->size, &size_bytes);
     if (rc == 0)
         rc = rpc_find_volume(call, p->name, &vol);
@@ -481,7 +481,7 @@ static const struct ash_param name_table[] = {
 static int on_volume(struct ash_call *call, void *params,
                      int (*operation)(struct volume *vol, struct ash_err *err))
 {
-    struct volume *vol;
+    struct volume *vol = NULL;
     int rc = rpc_find_volume(call, ((const struct name_params *)params)->name, &vol);
     return rc ? rc : say_done(call, operation(vol, call->err));
 }
@@ -536,7 +536,7 @@ static const struct ash_param parent_table[] = {
 static int set_parent(struct ash_call *call, void *params)
 {
     const struct parent_params *p = params;
-    struct volume *vol, *parent;
+    struct volume *vol = NULL, *parent = NULL;
     int rc = rpc_find_volume(call, p->lvol_name, &vol);
     if (rc == 0)
         rc = rpc_find_volume(call, p->parent_name, &parent);
@@ -546,7 +546,7 @@ static int set_parent(struct ash_call *call, void *params)
 static int set_parent_bdev(struct ash_call *call, void *params)
 {
     const struct parent_params *p = params;
-    struct volume *vol;
+    struct volume *vol = NULL;
     int rc = rpc_find_volume(call, p->lvol_name, &vol);
     if (rc)
         return rc;

@@ -35,7 +35,7 @@ static const struct ash_param start_copy_table[] = {
 static int start_copy(struct ash_call *call, void *params)
 {
     const struct start_copy_params *p = params;
-    struct volume *vol;
+    struct volume *vol = NULL;
     uint32_t id;
     int rc = rpc_find_volume(call, p->src_lvol_name, &vol);
     if (rc)
@@ -164,7 +164,7 @@ static const struct ash_param set_xattr_table[] = {
 static int set_xattr(struct ash_call *call, void *params)
 {
     const struct set_xattr_params *p = params;
-    struct volume *vol;
+    struct volume *vol = NULL;
     int rc = rpc_find_volume(call, p->name, &vol);
     if (rc)
         return rc;
@@ -185,7 +185,7 @@ static const struct ash_param get_xattr_table[] = {
 static int get_xattr(struct ash_call *call, void *params)
 {
     const struct get_xattr_params *p = params;
-    struct volume *vol;
+    struct volume *vol = NULL;
     const void *value;
     size_t n_bytes;
     int rc = rpc_find_volume(call, p->name, &vol);
@@ -220,7 +220,7 @@ static const struct ash_param fragmap_table[] = {
 static int get_fragmap(struct ash_call *call, void *params)
 {
     const struct fragmap_params *p = params;
-    struct volume *vol;
+    struct volume *vol = NULL;
     struct volume_info info;
     struct pool_info pool;
     int rc = rpc_find_volume(call, p->name, &vol);
@@ -276,7 +276,7 @@ static const struct ash_param name_table[] = {
 static int get_checksum(struct ash_call *call, void *params)
 {
     const struct name_params *p = params;
-    struct volume *vol;
+    struct volume *vol = NULL;
     int rc = rpc_find_volume(call, p->name, &vol);
     if (rc)
         return rc;

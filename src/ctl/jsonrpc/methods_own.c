@@ -277,7 +277,7 @@ static int create_pool(struct ash_call *call, void *params)
         .uuid = p->uuid,
         .force = p->force,
     };
-    struct pool *pool;
+    struct pool *pool = NULL;
     rc = pool_create(call->pools, disk, p->name, &opts, &pool, call->err);
     if (rc) {
         give_disk_back(call, p->uri, made);
@@ -346,7 +346,7 @@ static const struct ash_param pool_name_table[] = {
 static int on_pool(struct ash_call *call, void *params,
                    int (*operation)(struct pool *pool, struct ash_err *err))
 {
-    struct pool *pool;
+    struct pool *pool = NULL;
     int rc = rpc_find_pool(call, ((const struct name_params *)params)->name, &pool);
     if (rc == 0)
         rc = operation(pool, call->err);
@@ -382,7 +382,7 @@ static const struct ash_param pool_rename_table[] = {
 static int rename_pool(struct ash_call *call, void *params)
 {
     const struct pool_rename_params *p = params;
-    struct pool *pool;
+    struct pool *pool = NULL;
     int rc = rpc_find_pool(call, p->name, &pool);
     if (rc == 0)
         rc = pool_rename(pool, p->new_name, call->err);
@@ -423,7 +423,7 @@ static const struct ash_param pool_set_table[] = {
 static int set_pool(struct ash_call *call, void *params)
 {
     const struct pool_set_params *p = params;
-    struct pool *pool;
+    struct pool *pool = NULL;
     int rc = rpc_find_pool(call, p->name, &pool);
     if (rc)
         return rc;
@@ -493,6 +493,8 @@ static void dump_xattrs(struct ash_jsonw *w, const struct volume *vol)
     size_t n = ASH_MIN(volume_xattrs(vol, xattrs, ASH_N_ELEMS(xattrs)), ASH_N_ELEMS(xattrs));
     ash_jsonw_obj(w, "xattrs");
     for (size_t i = 0; i < n; i++) {
+        if (strcmp(xattrs[i].name, "name") == 0 || strcmp(xattrs[i].name, "uuid") == 0)
+            continue; /* the pool's own */
         const char *text = xattrs[i].value;
         size_t n_bytes = xattrs[i].n_bytes;
         ash_jsonw_strn(w, xattrs[i].name, text, n_bytes - (n_bytes && !text[n_bytes - 1]));

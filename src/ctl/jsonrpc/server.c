@@ -425,7 +425,7 @@ int jsonrpc_listen(struct ash_engine *engine, const char *path, unsigned mode,
     int n = snprintf(address, sizeof(address), "%s%s", strstr(path, "://") ? "" : "unix://", path);
     if (n < 0 || (size_t)n >= sizeof(address))
         return ash_err_set(err, ASH_E_RT_BAD_ADDRESS, path, "the socket's path is too long");
-    struct jsonrpc_server *srv;
+    struct jsonrpc_server *srv = NULL;
     int rc = jsonrpc_serve_only(engine, opts, &srv, err);
     if (rc)
         return rc;
