@@ -142,7 +142,7 @@ int cli_commands(struct cli *cli, struct ash_err *err)
 
 struct finding {
     const char *key;
-    char text[256];
+    char text[600];
     bool ok;
 };
 
