@@ -151,7 +151,7 @@ int cli_add_disk(struct cli *cli, struct ash_engine *engine, const char *disk, b
 
 int cli_engine(struct cli *cli, bool read_only, struct ash_engine **ret_engine, struct ash_err *err)
 {
-    struct cli_session *s;
+    struct cli_session *s = NULL;
     int rc = session(cli, &s, err);
     if (rc)
         return rc;
@@ -325,7 +325,7 @@ static int remote_failure(struct cli *cli, const char *method, struct json_objec
 static int call_there(struct cli *cli, const char *method, struct json_object *params,
                       struct json_object **ret_result, struct ash_err *err)
 {
-    struct cli_session *s;
+    struct cli_session *s = NULL;
     int rc = session(cli, &s, err);
     if (!rc && !s->sock)
         rc = connect_daemon(cli, s, err);

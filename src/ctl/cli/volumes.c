@@ -61,7 +61,7 @@ static int size_of(const char *text, uint64_t *ret, struct ash_err *err)
 int cli_volume_create(struct cli *cli, struct ash_err *err)
 {
     char pool[128];
-    const char *name;
+    const char *name = NULL;
     uint64_t size = 0;
     int rc = split(cli->args[0], pool, &name, err);
     if (!rc)
@@ -137,7 +137,7 @@ int cli_volume_resize(struct cli *cli, struct ash_err *err)
 
 int cli_volume_rename(struct cli *cli, struct ash_err *err)
 {
-    const char *to;
+    const char *to = NULL;
     int rc = name_in(cli->args[0], cli->args[1], &to, err);
     if (rc)
         return rc;
@@ -235,7 +235,7 @@ int cli_snapshot_list(struct cli *cli, struct ash_err *err)
 
 int cli_snapshot_create(struct cli *cli, struct ash_err *err)
 {
-    const char *name;
+    const char *name = NULL;
     int rc = name_in(cli->args[0], cli->args[1], &name, err);
     if (rc)
         return rc;
@@ -245,7 +245,7 @@ int cli_snapshot_create(struct cli *cli, struct ash_err *err)
 
 int cli_clone_create(struct cli *cli, struct ash_err *err)
 {
-    const char *name;
+    const char *name = NULL;
     char pool[128];
     int rc;
     if (cli_flag(cli, "bdev")) {
