@@ -731,7 +731,7 @@ class Demo:
 def demo_twice_and_killed():
     with Demo() as d:
         wait_for(lambda: "Ctrl-C" in d.text(), "the demo's greeting")
-        check("nbdinfo" in d.text() and "ashlar tree -r" in d.text(), d.text())
+        check("nbdinfo" in d.text() and "ashlar tree -r " in d.text(), d.text())
         check("(new)" in d.text(), d.text())
         v = ok("ls", "-r", d.sock, "-o", "json").json
         check([x["alias"] for x in v] == ["demo/vol1"] and v[0]["size_bytes"] == 4 << 30, f"{v}")

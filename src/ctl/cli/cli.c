@@ -317,7 +317,7 @@ static int help_of(struct cli *cli)
 
 int cli_main(const struct cli_host *host, int argc, char **argv)
 {
-    struct cli cli = {.host = host};
+    struct cli cli = {.host = host, .self = argc > 0 ? argv[0] : "ashlar"};
     struct ash_err err = {.reason = ASH_OK};
     const char *self = argc > 0 ? strrchr(argv[0], '/') : NULL;
     self = self ? self + 1 : argc > 0 ? argv[0] : "ashlar";

@@ -55,6 +55,7 @@ extern const struct cli_cmd cli_cmds[]; /* ends with a NULL name */
 
 struct cli {
     const struct cli_host *host;
+    const char *self; /* how we were called */
     const struct cli_cmd *cmd;
     struct cli_value {
         const struct cli_opt *opt;

@@ -124,10 +124,10 @@ static void say_hello(struct demo *d)
             "Try:\n"
             "  nbdinfo '%s'\n"
             "  qemu-img convert -n -f raw -O raw FILE '%s'\n"
-            "  ashlar tree -r %s\n"
+            "  %s tree -r %s\n"
             "Ctrl-C ends it and closes the pool; the next start finds it again.\n",
             d->image, d->is_new ? "new" : "found", uri,
-            d->has_tcp ? " and as nbd://127.0.0.1/vol1" : "", uri, uri, d->control);
+            d->has_tcp ? " and as nbd://127.0.0.1/vol1" : "", uri, uri, cli->self, d->control);
     (void)cli_flush(cli);
     cli->host->notify("READY=1");
 }

@@ -76,14 +76,28 @@ static bool uuid_known(const struct looked *all, size_t n_all, const char *text)
     return false;
 }
 
-/* An external parent counts as there when it is a volume of one of the disks looked at. */
-static const char *state_of(const struct lvs_report_volume *v, const struct looked *all,
-                            size_t n_all)
+/* An external parent counts as there when it is a volume of one of the disks looked at, or one of
+ * them was given with its UUID. */
+static bool esnap_there(const char *id, const struct looked *all, size_t n_all)
+{
+    for (size_t i = 0; *id && i < n_all; i++) {
+        if (strstr(all[i].path, id))
+            return true;
+    }
+    return uuid_known(all, n_all, id);
+}
+
+/* Degraded as soon as an external parent is missing anywhere up the chain. */
+static const char *state_of(const struct lvs_report *r, const struct lvs_report_volume *v,
+                            const struct looked *all, size_t n_all)
 {
     if (v->state == LVS_VOLUME_FAULTED)
         return "faulted";
-    if (v->parent_id == LVS_ESNAP_BLOB && !uuid_known(all, n_all, v->esnap_id))
-        return "degraded";
+    for (size_t depth = 0; v && depth <= r->n_volumes; depth++) {
+        if (v->parent_id == LVS_ESNAP_BLOB)
+            return esnap_there(v->esnap_id, all, n_all) ? "ok" : "degraded";
+        v = volume_of(r, v->parent_id);
+    }
     return "ok";
 }
 
@@ -149,7 +163,7 @@ static void look_json(struct cli *cli, const struct looked *all, size_t n_all)
             ash_jsonw_u64(&w, "free_bytes", r->free_clusters * r->cluster_bytes);
             ash_jsonw_arr(&w, "volumes");
             for (size_t k = 0; k < r->n_volumes; k++)
-                volume_json(&w, l, &r->volumes[k], state_of(&r->volumes[k], all, n_all));
+                volume_json(&w, l, &r->volumes[k], state_of(r, &r->volumes[k], all, n_all));
             ash_jsonw_arr_end(&w);
         } else if (l->has_report) {
             ash_jsonw_bool(&w, "sound", false);
@@ -186,7 +200,7 @@ static void volumes_text(struct cli *cli, const struct looked *l, const struct l
                        parent                           ? parent->name
                        : v->parent_id == LVS_ESNAP_BLOB ? v->esnap_id
                                                         : "-");
-        cli_table_cell(&t, "%s", state_of(v, all, n_all));
+        cli_table_cell(&t, "%s", state_of(r, v, all, n_all));
     }
     cli_table_print(cli, &t);
 }
