@@ -2,7 +2,8 @@
 /* The engine: puts the managers together and takes them apart in the right order.
  *
  * Invariants
- *  - bdevs, pools and nbd are all there or all absent; they are absent only before ash_engine_start.
+ *  - bdevs, pools and nbd are all there or all absent; they are absent only before
+ * ash_engine_start.
  *  - Taking apart goes from the top down: parts of control faces, exports, pools, devices. A layer
  *    is gone before what it stands on goes. */
 #include "engine/engine.h"
