@@ -44,10 +44,14 @@ void bdev_mod_config(struct ash_jsonw *w, const char *method, const struct bdev 
 void bdev_mod_config_blocks(struct ash_jsonw *w, const struct bdev *bdev); /* sizes */
 void bdev_mod_config_end(struct ash_jsonw *w, const struct bdev *bdev);
 
+/* The rc of an io that stands for an NVMe status. */
+int bdev_rc_of_nvme(unsigned sct, unsigned sc);
+
 /* Copying between an io's vector and one piece of memory. */
 void bdev_iov_from(const struct iovec *iov, uint32_t n_iov, const void *from);
 void bdev_iov_to(const struct iovec *iov, uint32_t n_iov, void *to);
 int bdev_iov_compare(const struct iovec *iov, uint32_t n_iov, const void *with); /* -EILSEQ */
+
 void bdev_iov_zero(const struct iovec *iov, uint32_t n_iov);
 
 #endif
