@@ -288,6 +288,9 @@ static int uri_create(struct bdev_mgr *mgr, const struct bdev_uri *uri, void *pa
         rc = bdev_uri_invalid(uri, "both 'a' and 'b' must be specified", err);
     if (rc == 0 && bdev_find(mgr, name))
         rc = bdev_uri_exists(name, err);
+    char *a_uri = rt_strdup(p->a ? p->a : ""), *b_uri = rt_strdup(p->b ? p->b : "");
+    if (rc == 0 && (!a_uri || !b_uri))
+        rc = ash_err_set(err, ASH_E_NO_MEMORY, name, "no memory for '%s'", name);
     if (rc == 0)
         rc = bdev_create_uri(mgr, p->a, &a, err);
     if (rc == 0)
@@ -295,9 +298,9 @@ static int uri_create(struct bdev_mgr *mgr, const struct bdev_uri *uri, void *pa
     if (rc == 0)
         rc = disk_create(mgr, name, a, b, &p->uuid, &d, err);
     if (rc == 0) {
-        /* for the day we go; without memory for the names they simply stay */
-        d->a_uri = rt_strdup(p->a);
-        d->b_uri = rt_strdup(p->b);
+        d->a_uri = a_uri;
+        d->b_uri = b_uri;
+        a_uri = b_uri = NULL;
         *ret_name = name;
         name = NULL;
     } else {
@@ -306,6 +309,8 @@ static int uri_create(struct bdev_mgr *mgr, const struct bdev_uri *uri, void *pa
         if (a)
             bdev_destroy_uri(mgr, p->a, NULL);
     }
+    rt_free(a_uri);
+    rt_free(b_uri);
     rt_free(name);
     rt_free(a);
     rt_free(b);
