@@ -62,6 +62,8 @@ X(BDEV_URI_PARAM, EINVAL, "a parameter of the device URI could not be read",
   "`ashlar help uri` lists what each scheme takes")
 X(BDEV_WRONG_UUID, EINVAL, "the device exists with another UUID",
   "leave the uuid out or use the right one")
+X(BDEV_INJECT_INVALID, EINVAL, "a fault injection rule cannot be used",
+  "write inject://DEVICE?domain=block&op=read&stage=compl&method=status&retries=N")
 
 /* pools */
 X(POOL_NOT_FOUND, ENODEV, "no pool has this name or UUID", "`ashlar pool list` lists pools")

@@ -128,6 +128,7 @@ struct bdev_core {
     bool hist_enabled;
     struct bdev_hist_opts hist_opts;
     uint32_t hist_min_range, hist_max_range;
+    struct bdev_hook *hook;
     unsigned n_slots;
     struct bdev_slot slots[];
 };
@@ -146,6 +147,7 @@ struct bdev_desc {
 struct bdev_mgr {
     struct rt *rt;
     struct ash_list bdevs, watches, manual; /* manual: names to examine */
+    struct ash_list injections;             /* inject.c */
     struct ash_htab names;
     struct bdev_module **modules;
     void **states;
@@ -255,6 +257,11 @@ bool bdev_qos_take(struct bdev_qos_state *qos, const struct bdev_io *io);
 void bdev_qos_wait(struct bdev_chcore *core, struct bdev_io *io);
 void bdev_qos_fire(struct rt_timer *timer);
 void bdev_qos_release(struct bdev_chcore *core);
+
+/* inject.c */
+int bdev_inject_apply(struct bdev *bdev) ASH_MAY_WAIT; /* after a change of rules or names */
+void bdev_inject_gone(struct bdev_core *core);
+void bdev_inject_clear(struct bdev_mgr *mgr);
 
 /* registry.c */
 void bdev_send_remove(struct bdev_desc *desc);

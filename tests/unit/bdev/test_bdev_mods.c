@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bdev/inject.h"
+#include "bdev/mod/log.h"
 #include "bdev_test.h"
 
 static char folder[64];
@@ -230,6 +232,665 @@ static void files(void **state)
     }
 }
 
+/* ------------------------------------------------------- malloc and null */
+
+static void ram_case(struct bdev_mgr *mgr)
+{
+    struct ash_buf out = {0};
+    /* docs/spec/spdk-jsonrpc.md 6: names by themselves */
+    CHECK_INT(call(mgr, "bdev_malloc_create", "{\"num_blocks\":32,\"block_size\":512}", &out, NULL),
+              0);
+    CHECK_INT(
+        call(mgr, "bdev_malloc_create", "{\"num_blocks\":32,\"block_size\":4096}", &out, NULL), 0);
+    CHECK_STR(ash_buf_text(&out), "\"Malloc0\"\"Malloc1\"");
+    static const struct {
+        const char *json;
+        int rc;
+    } bad[] = {
+        {"{\"name\":\"x\",\"num_blocks\":0,\"block_size\":512}", -EINVAL},
+        {"{\"name\":\"x\",\"num_blocks\":8,\"block_size\":0}", -EINVAL},
+        {"{\"name\":\"x\",\"num_blocks\":8,\"block_size\":513}", -EINVAL},
+        {"{\"name\":\"x\",\"num_blocks\":8,\"block_size\":512,\"physical_block_size\":100}",
+         -EINVAL},
+        {"{\"name\":\"x\",\"num_blocks\":8,\"block_size\":512,\"md_size\":8}", -EINVAL},
+        {"{\"name\":\"x\",\"num_blocks\":18446744073709551615,\"block_size\":512}", -ENOMEM},
+        {"{\"name\":\"x\",\"num_blocks\":8}", -EINVAL},
+        {"{\"name\":\"x\",\"num_blocks\":8,\"block_size\":512,\"foo\":1}", -EINVAL},
+        {"{\"name\":\"Malloc0\",\"num_blocks\":8,\"block_size\":512}", -EEXIST},
+    };
+    for (size_t i = 0; i < ASH_N_ELEMS(bad); i++)
+        CHECK_INT(call(mgr, "bdev_malloc_create", bad[i].json, NULL, NULL), bad[i].rc);
+    CHECK_INT(call(mgr, "bdev_malloc_create",
+                   "{\"name\":\"u\",\"num_blocks\":8,\"block_size\":512,"
+                   "\"uuid\":\"11111111-2222-4333-8444-555555555555\",\"optimal_io_boundary\":4}",
+                   NULL, NULL),
+              0);
+    struct bdev *u = bdev_find(mgr, "11111111-2222-4333-8444-555555555555");
+    CHECK(u == bdev_find(mgr, "u") && u->boundary_bytes == 2048);
+    CHECK_INT(call(mgr, "bdev_malloc_create",
+                   "{\"name\":\"v\",\"num_blocks\":8,\"block_size\":512,"
+                   "\"uuid\":\"11111111-2222-4333-8444-555555555555\"}",
+                   NULL, NULL),
+              -EEXIST);
+    CHECK_INT(call(mgr, "bdev_malloc_delete", "{\"name\":\"nope\"}", NULL, NULL), -ENODEV);
+    /* the whole of an element of bdev_get_bdevs (5.1) */
+    ash_buf_reset(&out);
+    struct ash_jsonw w;
+    ash_jsonw_init(&w, &out);
+    bdev_dump(u, &w);
+    CHECK_STR(ash_buf_text(&out),
+              "{\"name\":\"u\",\"aliases\":[\"11111111-2222-4333-8444-555555555555\"],"
+              "\"product_name\":\"Malloc disk\",\"block_size\":512,\"num_blocks\":8,"
+              "\"preferred_write_alignment\":0,\"preferred_write_granularity\":0,"
+              "\"optimal_write_size\":0,\"preferred_unmap_alignment\":0,"
+              "\"preferred_unmap_granularity\":0,"
+              "\"uuid\":\"11111111-2222-4333-8444-555555555555\",\"numa_id\":-1,"
+              "\"assigned_rate_limits\":{\"rw_ios_per_sec\":0,\"rw_mbytes_per_sec\":0,"
+              "\"r_mbytes_per_sec\":0,\"w_mbytes_per_sec\":0},\"claimed\":false,\"zoned\":false,"
+              "\"supported_io_types\":{\"read\":true,\"write\":true,\"unmap\":true,\"flush\":true,"
+              "\"reset\":true,\"nvme_admin\":false,\"nvme_io\":false,\"nvme_io_md\":false,"
+              "\"write_zeroes\":true,\"zcopy\":false,\"get_zone_info\":false,"
+              "\"zone_management\":false,\"zone_append\":false,\"compare\":true,"
+              "\"compare_and_write\":false,\"abort\":true,\"seek_hole\":false,\"seek_data\":false,"
+              "\"copy\":true,\"nvme_iov_md\":false,\"nvme_nssr\":false,"
+              "\"write_uncorrectable\":false},\"driver_specific\":{}}");
+    ash_buf_reset(&out);
+    ash_jsonw_init(&w, &out);
+    u->ops->dump_config(u, &w);
+    CHECK_STR(ash_buf_text(&out),
+              "{\"method\":\"bdev_malloc_create\",\"params\":{\"name\":\"u\",\"num_blocks\":8,"
+              "\"block_size\":512,\"physical_block_size\":512,\"optimal_io_boundary\":4,"
+              "\"uuid\":\"11111111-2222-4333-8444-555555555555\"}}");
+    /* null */
+    CHECK_INT(call(mgr, "bdev_null_create",
+                   "{\"name\":\"n\",\"num_blocks\":2048,"
+                   "\"block_size\":512,\"preferred_write_alignment\":8}",
+                   NULL, NULL),
+              0);
+    struct bdev *n = bdev_find(mgr, "n");
+    CHECK(n->prefer_write_align == 8 && !bdev_supports(n, BDEV_UNMAP) &&
+          !bdev_supports(n, BDEV_FLUSH));
+    struct bdev_desc *d = open_rw(mgr, "n");
+    struct bdev_channel *ch = bdev_channel_get(d);
+    char buf[512];
+    memset(buf, 7, sizeof(buf));
+    CHECK_INT(bdev_write(ch, buf, 0, 512, 0), 0);
+    CHECK_INT(bdev_read(ch, buf, 0, 512), 0);
+    CHECK(buf[0] == 0 && buf[511] == 0); /* nobody's old data */
+    bdev_channel_put(ch);
+    bdev_close(d);
+    CHECK_INT(call(mgr, "bdev_null_create", "{\"name\":\"m\",\"num_blocks\":8,\"block_size\":0}",
+                   NULL, NULL),
+              -EINVAL);
+    CHECK_INT(call(mgr, "bdev_null_resize", "{\"name\":\"n\",\"new_size\":0}", NULL, NULL),
+              -EINVAL);
+    CHECK_INT(call(mgr, "bdev_null_resize", "{\"name\":\"n\",\"new_size\":3}", NULL, NULL), 0);
+    CHECK_INT(n->size_bytes, 3 << 20);
+    CHECK_INT(call(mgr, "bdev_null_resize", "{\"name\":\"u\",\"new_size\":3}", NULL, NULL),
+              -ENODEV);
+    CHECK_INT(call(mgr, "bdev_malloc_delete", "{\"name\":\"n\"}", NULL, NULL), -ENODEV);
+    CHECK_INT(call(mgr, "bdev_null_delete", "{\"name\":\"n\"}", NULL, NULL), 0);
+    ash_buf_free(&out);
+}
+
+static void ram(void **state)
+{
+    run_sim(1, ram_case);
+}
+
+/* ------------------------------------------------- devices on other devices */
+
+/* The simulator's clock also counts a little for each step. */
+static bool is_about(uint64_t ns, uint64_t want)
+{
+    return ns >= want && ns < want + 20000;
+}
+
+static void delay_case(struct bdev_mgr *mgr)
+{
+    static const char make[] =
+        "{\"name\":\"d\",\"base_bdev_name\":\"m\",\"avg_read_latency\":100,"
+        "\"p99_read_latency\":100,\"avg_write_latency\":1000,\"p99_write_latency\":5000}";
+    struct ash_buf out = {0};
+    /* the base may come later */
+    CHECK_INT(call(mgr, "bdev_delay_create", make, &out, NULL), 0);
+    CHECK_STR(ash_buf_text(&out), "\"d\"");
+    CHECK(!bdev_find(mgr, "d"));
+    CHECK_INT(call(mgr, "bdev_delay_create", make, NULL, NULL), -EEXIST);
+    make_malloc(mgr, "m", 64, 512);
+    bdev_wait_for_examine(mgr);
+    CHECK(bdev_find(mgr, "d"));
+    const char *by;
+    CHECK_INT(bdev_claimed(bdev_find(mgr, "m"), &by), BDEV_CLAIM_EXCL_WRITE);
+    CHECK_STR(by, "delay");
+    struct bdev_desc *d = open_rw(mgr, "d");
+    struct bdev_channel *ch = bdev_channel_get(d);
+    char buf[512] = {0};
+    unsigned n_slow = 0;
+    for (int i = 0; i < 1000; i++) {
+        uint64_t t0 = rt_now_ns();
+        CHECK_INT(bdev_write(ch, buf, 0, 512, 0), 0);
+        uint64_t ns = rt_now_ns() - t0;
+        CHECK(is_about(ns, 1000000) || is_about(ns, 5000000));
+        n_slow += ns >= 5000000;
+    }
+    CHECK(n_slow > 0 && n_slow < 40); /* one in a hundred */
+    uint64_t t0 = rt_now_ns();
+    CHECK_INT(bdev_read(ch, buf, 0, 512), 0);
+    CHECK(is_about(rt_now_ns() - t0, 100000));
+    t0 = rt_now_ns();
+    CHECK_INT(bdev_flush(ch), 0);
+    CHECK_INT(bdev_unmap(ch, 0, 512), 0);
+    CHECK(is_about(rt_now_ns() - t0, 0)); /* only reads and writes wait */
+    static const struct {
+        const char *json;
+        int rc;
+    } updates[] = {
+        {"{\"delay_bdev_name\":\"d\",\"latency_type\":\"avg_read\",\"latency_us\":101}", -EINVAL},
+        {"{\"delay_bdev_name\":\"d\",\"latency_type\":\"p99_read\",\"latency_us\":300}", 0},
+        {"{\"delay_bdev_name\":\"d\",\"latency_type\":\"avg_read\",\"latency_us\":300}", 0},
+        {"{\"delay_bdev_name\":\"d\",\"latency_type\":\"worst\",\"latency_us\":300}", -EINVAL},
+        {"{\"delay_bdev_name\":\"m\",\"latency_type\":\"avg_read\",\"latency_us\":300}", -EINVAL},
+        {"{\"delay_bdev_name\":\"no\",\"latency_type\":\"avg_read\",\"latency_us\":300}", -ENODEV},
+    };
+    for (size_t i = 0; i < ASH_N_ELEMS(updates); i++)
+        CHECK_INT(call(mgr, "bdev_delay_update_latency", updates[i].json, NULL, NULL),
+                  updates[i].rc);
+    t0 = rt_now_ns();
+    CHECK_INT(bdev_read(ch, buf, 0, 512), 0);
+    CHECK(is_about(rt_now_ns() - t0, 300000));
+    bdev_channel_put(ch);
+    bdev_close(d);
+    CHECK_INT(call(mgr, "bdev_delay_create",
+                   "{\"name\":\"e\",\"base_bdev_name\":\"m\",\"avg_read_latency\":2,"
+                   "\"p99_read_latency\":1,\"avg_write_latency\":1,\"p99_write_latency\":1}",
+                   NULL, NULL),
+              -EINVAL);
+    CHECK_INT(call(mgr, "bdev_delay_delete", "{\"name\":\"d\"}", NULL, NULL), 0);
+    CHECK_INT(call(mgr, "bdev_delay_delete", "{\"name\":\"d\"}", NULL, NULL), -ENODEV);
+    CHECK_INT(bdev_claimed(bdev_find(mgr, "m"), NULL), BDEV_CLAIM_NONE);
+    ash_buf_free(&out);
+}
+
+static void delay(void **state)
+{
+    run_sim(1, delay_case);
+}
+
+/* docs/spec/spdk-jsonrpc.md 6.1: the same base gives the same identity, another one another. */
+static void identity_case(struct bdev_mgr *mgr)
+{
+    char first[ASH_UUID_TEXT_BYTES], again[ASH_UUID_TEXT_BYTES];
+    for (int round = 0; round < 2; round++) {
+        CHECK_INT(call(mgr, "bdev_malloc_create",
+                       "{\"name\":\"m\",\"num_blocks\":64,\"block_size\":512,"
+                       "\"uuid\":\"6ba7b810-9dad-41d1-80b4-00c04fd430c8\"}",
+                       NULL, NULL),
+                  0);
+        CHECK_INT(
+            call(mgr, "bdev_passthru_create",
+                 "{\"name\":\"p\",\"base_bdev_name\":\"6ba7b810-9dad-41d1-80b4-00c04fd430c8\"}",
+                 NULL, NULL),
+            0);
+        struct bdev *p = bdev_find(mgr, "p");
+        CHECK_INT(p->uuid.b[6] >> 4, 5);
+        ash_uuid_format(&p->uuid, round ? again : first);
+        CHECK_INT(call(mgr, "bdev_passthru_delete", "{\"name\":\"p\"}", NULL, NULL), 0);
+        CHECK_INT(call(mgr, "bdev_malloc_delete", "{\"name\":\"m\"}", NULL, NULL), 0);
+    }
+    CHECK_STR(first, again);
+}
+
+static void identity(void **state)
+{
+    run_sim(1, identity_case);
+}
+
+static void error_case(struct bdev_mgr *mgr)
+{
+    make_malloc(mgr, "m", 64, 512);
+    CHECK_INT(call(mgr, "bdev_error_create", "{\"base_name\":\"m\"}", NULL, NULL), 0);
+    CHECK_INT(call(mgr, "bdev_error_create", "{\"base_name\":\"m\"}", NULL, NULL), -EEXIST);
+    struct bdev_desc *d = open_rw(mgr, "EE_m");
+    struct bdev_channel *ch = bdev_channel_get(d);
+    char buf[512], back[512];
+    fill(buf, 512, 3);
+    static const char *const bad[] = {
+        "{\"name\":\"EE_m\",\"io_type\":\"copy\",\"error_type\":\"failure\"}",
+        "{\"name\":\"EE_m\",\"io_type\":\"read\",\"error_type\":\"odd\"}",
+        "{\"name\":\"EE_m\",\"io_type\":\"read\",\"error_type\":\"corrupt_data\"}",
+        "{\"name\":\"EE_m\",\"io_type\":\"read\",\"error_type\":\"nvme_failure\"}",
+        "{\"name\":\"EE_m\",\"io_type\":\"read\",\"error_type\":\"failure\",\"nvme_sc\":1}",
+        "{\"name\":\"EE_m\",\"io_type\":\"read\"}",
+    };
+    for (size_t i = 0; i < ASH_N_ELEMS(bad); i++)
+        CHECK_INT(call(mgr, "bdev_error_inject_error", bad[i], NULL, NULL), -EINVAL);
+    CHECK_INT(call(mgr, "bdev_error_inject_error",
+                   "{\"name\":\"m\",\"io_type\":\"read\",\"error_type\":\"failure\"}", NULL, NULL),
+              -ENODEV);
+#define INJECT(rest)                                                                               \
+    CHECK_INT(call(mgr, "bdev_error_inject_error", "{\"name\":\"EE_m\"," rest "}", NULL, NULL), 0)
+    INJECT("\"io_type\":\"write\",\"error_type\":\"failure\",\"num\":2");
+    CHECK_INT(bdev_read(ch, back, 0, 512), 0);
+    CHECK_INT(bdev_write(ch, buf, 0, 512, 0), -EIO);
+    CHECK_INT(bdev_write(ch, buf, 0, 512, 0), -EIO);
+    CHECK_INT(bdev_write(ch, buf, 0, 512, 0), 0);
+    INJECT("\"io_type\":\"all\",\"error_type\":\"failure\",\"num\":1");
+    CHECK_INT(bdev_flush(ch), -EIO);
+    CHECK_INT(bdev_flush(ch), 0);
+    CHECK_INT(bdev_unmap(ch, 512, 512), -EIO);
+    INJECT("\"io_type\":\"clear\",\"error_type\":\"failure\"");
+    CHECK_INT(bdev_read(ch, back, 0, 512), 0);
+    INJECT("\"io_type\":\"write\",\"error_type\":\"nvme_failure\",\"nvme_sct\":7,\"nvme_sc\":28");
+    CHECK_INT(bdev_write(ch, buf, 0, 512, 0), -ENOSPC);
+    INJECT("\"io_type\":\"read\",\"error_type\":\"nomem\",\"num\":3");
+    CHECK_INT(bdev_read(ch, back, 0, 512), 0); /* tried again, nobody sees it */
+    /* spoiled on the way back, and on the way out without touching the writer's memory */
+    INJECT("\"io_type\":\"read\",\"error_type\":\"corrupt_data\",\"corrupt_offset\":7,"
+           "\"corrupt_value\":15");
+    CHECK_INT(bdev_read(ch, back, 0, 512), 0);
+    CHECK(back[7] == (buf[7] ^ 15) && memcmp(back, buf, 7) == 0 &&
+          memcmp(back + 8, buf + 8, 504) == 0);
+    INJECT("\"io_type\":\"write\",\"error_type\":\"corrupt_data\",\"corrupt_offset\":9,"
+           "\"corrupt_value\":1");
+    char copy[512];
+    memcpy(copy, buf, 512);
+    CHECK_INT(bdev_write(ch, buf, 512, 512, 0), 0);
+    CHECK(memcmp(copy, buf, 512) == 0);
+    CHECK_INT(bdev_read(ch, back, 512, 512), 0);
+    CHECK(back[9] == (buf[9] ^ 1));
+    /* pending: held until resumed; reset gives it up */
+    struct bdev_io *io = bdev_io_get(ch);
+    struct rt_event ev = RT_EVENT_INIT;
+    io->type = BDEV_WRITE;
+    io->length = 512;
+    io->one_iov = (struct iovec){buf, 512};
+    io->iov = &io->one_iov;
+    io->n_iov = 1;
+    io->done = io_wake;
+    io->user = &ev;
+    INJECT("\"io_type\":\"write\",\"error_type\":\"pending\"");
+    bdev_submit(io);
+    rt_sleep_ns(1000000);
+    CHECK(!ev.is_set);
+    CHECK_INT(call(mgr, "bdev_error_resume_pending", "{\"name\":\"EE_m\"}", NULL, NULL), 0);
+    CHECK_INT(rt_event_wait(&ev), 0);
+    INJECT("\"io_type\":\"write\",\"error_type\":\"pending\"");
+    ev = RT_EVENT_INIT;
+    bdev_submit(io);
+    CHECK_INT(do_io(ch, BDEV_RESET, 0, 0, 0, NULL, NULL, NULL), 0);
+    CHECK_INT(rt_event_wait(&ev), -ECANCELED);
+    /* only when enough is in flight */
+    INJECT("\"io_type\":\"read\",\"error_type\":\"failure\",\"queue_depth\":1");
+    CHECK_INT(bdev_read(ch, back, 0, 512), 0);
+    INJECT("\"io_type\":\"write\",\"error_type\":\"pending\"");
+    ev = RT_EVENT_INIT;
+    bdev_submit(io);
+    CHECK_INT(bdev_read(ch, back, 0, 512), -EIO);
+    CHECK_INT(call(mgr, "bdev_error_resume_pending", "{\"name\":\"EE_m\"}", NULL, NULL), 0);
+    CHECK_INT(rt_event_wait(&ev), 0);
+    bdev_io_put(io);
+    /* rules of our own */
+#define RULE(rest)                                                                                 \
+    CHECK_INT(call(mgr, "bdev_error_inject_rule", "{\"name\":\"EE_m\"," rest "}", NULL, NULL), 0)
+    RULE("\"op\":\"read\",\"offset\":1024,\"length\":\"1K\",\"count\":2,\"error\":\"ENOSPC\"");
+    CHECK_INT(bdev_read(ch, back, 512, 512), 0);
+    CHECK_INT(bdev_read(ch, back, 2048, 512), 0);
+    CHECK_INT(bdev_read(ch, back, 1024, 512), -ENOSPC);
+    CHECK_INT(bdev_read(ch, back, 1536, 512), -ENOSPC);
+    CHECK_INT(bdev_read(ch, back, 1536, 512), 0);
+    RULE("\"op\":\"write\",\"every\":3");
+    for (int i = 1; i <= 9; i++)
+        CHECK_INT(bdev_write(ch, buf, 0, 512, 0), i % 3 ? 0 : -EIO);
+    CHECK_INT(call(mgr, "bdev_error_clear_rules", "{\"name\":\"EE_m\"}", NULL, NULL), 0);
+    for (int i = 1; i <= 9; i++)
+        CHECK_INT(bdev_write(ch, buf, 0, 512, 0), 0);
+    CHECK_INT(call(mgr, "bdev_error_inject_rule", "{\"name\":\"EE_m\",\"op\":\"any\",\"every\":0}",
+                   NULL, NULL),
+              -EINVAL);
+    bdev_channel_put(ch);
+    bdev_close(d);
+    CHECK_INT(call(mgr, "bdev_error_delete", "{\"name\":\"EE_m\"}", NULL, NULL), 0);
+}
+
+static void error(void **state)
+{
+    run_sim(1, error_case);
+}
+
+static void split_case(struct bdev_mgr *mgr)
+{
+    struct ash_buf out = {0};
+    struct ash_err err = {0};
+    CHECK_INT(call(mgr, "bdev_split_create", "{\"base_bdev\":\"m\",\"split_count\":3}", &out, NULL),
+              0);
+    CHECK_STR(ash_buf_text(&out), "[]");
+    CHECK_INT(call(mgr, "bdev_split_create", "{\"base_bdev\":\"m\",\"split_count\":3}", NULL, &err),
+              -EEXIST);
+    make_malloc(mgr, "m", 100, 512);
+    bdev_wait_for_examine(mgr);
+    CHECK(bdev_find(mgr, "mp0") && bdev_find(mgr, "mp2") && !bdev_find(mgr, "mp3"));
+    CHECK_INT(bdev_find(mgr, "mp1")->size_bytes, 33 * 512);
+    CHECK_INT(bdev_claimed(bdev_find(mgr, "m"), NULL), BDEV_CLAIM_EXCL_WRITE);
+    struct bdev_desc *d = open_rw(mgr, "mp1"), *all;
+    CHECK_INT(bdev_open(mgr, "m", BDEV_OPEN_READ, "", NULL, NULL, &all, NULL), 0);
+    struct bdev_channel *ch = bdev_channel_get(d), *base = bdev_channel_get(all);
+    char buf[1024], back[512];
+    fill(buf, 1024, 8);
+    CHECK_INT(bdev_write(ch, buf, 0, 512, 0), 0);
+    CHECK_INT(bdev_write(ch, buf + 512, 32 * 512, 512, 0), 0);
+    CHECK_INT(bdev_write(ch, buf, 33 * 512, 512, 0), -EINVAL);
+    CHECK_INT(bdev_read(base, back, 33 * 512, 512), 0);
+    CHECK(memcmp(back, buf, 512) == 0);
+    CHECK_INT(bdev_read(base, back, 65 * 512, 512), 0);
+    CHECK(memcmp(back, buf + 512, 512) == 0);
+    uint64_t at = 0;
+    CHECK_INT(do_io(ch, BDEV_COPY, 0, 512, 512, NULL, NULL, &at), 0);
+    CHECK_INT(bdev_read(base, back, 34 * 512, 512), 0);
+    CHECK(memcmp(back, buf, 512) == 0);
+    CHECK_INT(do_io(ch, BDEV_SEEK_DATA, 0, 512, 0, NULL, NULL, &at), 0);
+    CHECK_INT(at, 512);
+    bdev_channel_put(ch);
+    bdev_channel_put(base);
+    bdev_close(d);
+    bdev_close(all);
+    CHECK_INT(call(mgr, "bdev_split_delete", "{\"base_bdev\":\"m\"}", NULL, NULL), 0);
+    CHECK(!bdev_find(mgr, "mp0") && bdev_find(mgr, "m"));
+    CHECK_INT(bdev_claimed(bdev_find(mgr, "m"), NULL), BDEV_CLAIM_NONE);
+    CHECK_INT(call(mgr, "bdev_split_delete", "{\"base_bdev\":\"m\"}", NULL, NULL), -ENODEV);
+    /* sizes in MiB; more than fit are as many as fit */
+    make_malloc(mgr, "big", 7168, 512);
+    ash_buf_reset(&out);
+    CHECK_INT(call(mgr, "bdev_split_create",
+                   "{\"base_bdev\":\"big\",\"split_count\":9,\"split_size_mb\":1}", &out, NULL),
+              0);
+    CHECK_STR(ash_buf_text(&out), "[\"bigp0\",\"bigp1\",\"bigp2\"]");
+    CHECK_INT(call(mgr, "bdev_split_create", "{\"base_bdev\":\"m\",\"split_count\":0}", NULL, NULL),
+              -EINVAL);
+    CHECK_INT(call(mgr, "bdev_split_create",
+                   "{\"base_bdev\":\"m\",\"split_count\":1,\"split_size_mb\":64}", NULL, NULL),
+              -EINVAL);
+    /* the base goes with all its parts, and they come back with it */
+    CHECK_INT(call(mgr, "bdev_malloc_delete", "{\"name\":\"big\"}", NULL, NULL), 0);
+    CHECK(!bdev_find(mgr, "bigp1"));
+    make_malloc(mgr, "big", 7168, 512);
+    bdev_wait_for_examine(mgr);
+    CHECK(bdev_find(mgr, "bigp1"));
+    ash_buf_free(&out);
+}
+
+static void split(void **state)
+{
+    run_sim(1, split_case);
+    run_sim(2, split_case);
+}
+
+/* ------------------------------------------------------------ log, verify */
+
+static void log_case(struct bdev_mgr *mgr)
+{
+    make_malloc(mgr, "m", 64, 512);
+    CHECK_INT(call(mgr, "bdev_log_create", "{\"name\":\"l\",\"base_bdev_name\":\"m\"}", NULL, NULL),
+              0);
+    struct bdev *l = bdev_find(mgr, "l");
+    struct bdev_desc *d = open_rw(mgr, "l");
+    struct bdev_channel *ch = bdev_channel_get(d);
+    char buf[1024];
+    fill(buf, 1024, 2);
+    CHECK_INT(bdev_write(ch, buf, 512, 1024, BDEV_FUA), 0);
+    CHECK_INT(bdev_read(ch, buf, 0, 512), 0);
+    CHECK_INT(bdev_flush(ch), 0);
+    CHECK_INT(bdev_unmap(ch, 1024, 512), 0);
+    CHECK_INT(bdev_write_zeroes(ch, 2048, 512, BDEV_NO_HOLE), 0);
+    struct bdev_log_entry **e;
+    size_t n;
+    CHECK_INT(bdev_log_get(bdev_find(mgr, "m"), &e, &n), -EINVAL);
+    CHECK_INT(bdev_log_get(l, &e, &n), 0);
+    CHECK_INT(n, 4);
+    static const uint8_t types[] = {BDEV_WRITE, BDEV_FLUSH, BDEV_UNMAP, BDEV_WRITE_ZEROES};
+    for (size_t i = 0; i < n; i++) {
+        CHECK_INT(e[i]->type, types[i]);
+        CHECK(e[i]->done_seq > e[i]->seq && e[i]->rc == 0);
+        CHECK(i == 0 || e[i]->seq > e[i - 1]->done_seq);
+    }
+    fill(buf, 1024, 2);
+    CHECK(e[0]->offset == 512 && e[0]->length == 1024 && e[0]->flags == BDEV_FUA &&
+          memcmp(e[0]->data, buf, 1024) == 0);
+    CHECK(e[3]->flags == BDEV_NO_HOLE);
+    rt_free(e);
+    bdev_log_clear(l);
+    CHECK_INT(bdev_log_get(l, &e, &n), 0);
+    CHECK_INT(n, 0);
+    rt_free(e);
+    CHECK_INT(bdev_write(ch, buf, 512, 512, 0), 0); /* left behind for the end */
+    bdev_channel_put(ch);
+    bdev_close(d);
+}
+
+static void log_module(void **state)
+{
+    run_sim(1, log_case);
+    run_sim(2, log_case);
+}
+
+static void verify_case(struct bdev_mgr *mgr)
+{
+    char *name;
+    struct ash_err err = {0};
+    static const char uri[] = "verify:///v?a=malloc:///a%3Fsize_mb=1&b=malloc:///b%3Fsize_mb=1";
+    CHECK_INT(bdev_create_uri(mgr, uri, &name, &err), 0);
+    CHECK_STR(name, "v");
+    rt_free(name);
+    struct bdev_desc *d = open_rw(mgr, "v"), *a;
+    struct bdev_channel *ch = bdev_channel_get(d);
+    char buf[4096], back[4096];
+    fill(buf, 4096, 6);
+    CHECK_INT(bdev_write(ch, buf, 0, 4096, 0), 0);
+    CHECK_INT(bdev_read(ch, back, 0, 4096), 0);
+    CHECK(memcmp(buf, back, 4096) == 0);
+    CHECK_INT(bdev_unmap(ch, 512, 512), 0);
+    CHECK_INT(bdev_write_zeroes(ch, 1024, 512, 0), 0);
+    CHECK_INT(bdev_flush(ch), 0);
+    CHECK_INT(bdev_read(ch, back, 0, 4096), 0);
+    CHECK_INT(do_io(ch, BDEV_RESET, 0, 0, 0, NULL, NULL, NULL), 0);
+    /* one of the two tells something else */
+    CHECK_INT(bdev_inject_add(mgr, "inject://b?op=read&stage=compl&method=data&retries=1", &err),
+              0);
+    CHECK_INT(bdev_read(ch, back, 0, 4096), -EILSEQ);
+    CHECK_INT(bdev_read(ch, back, 0, 4096), 0);
+    CHECK_INT(bdev_inject_add(mgr, "inject://b?op=w&retries=1", &err), 0);
+    CHECK_INT(bdev_write(ch, buf, 0, 4096, 0), -ENXIO);
+    bdev_channel_put(ch);
+    bdev_close(d);
+    CHECK_INT(bdev_open(mgr, "a", BDEV_OPEN_WRITE, "", NULL, NULL, &a, NULL), -EPERM);
+    CHECK_INT(bdev_destroy_uri(mgr, uri, &err), 0);
+    CHECK(!bdev_next(mgr, NULL));
+    /* different sizes; a missing one undoes the other */
+    make_malloc(mgr, "x", 64, 512);
+    make_malloc(mgr, "y", 65, 512);
+    CHECK_INT(
+        call(mgr, "bdev_verify_create", "{\"name\":\"v\",\"a\":\"x\",\"b\":\"y\"}", NULL, NULL),
+        -EINVAL);
+    CHECK_INT(
+        bdev_create_uri(mgr, "verify:///v?a=malloc:///a%3Fsize_mb=1&b=bdev:///no", &name, NULL),
+        -ENODEV);
+    CHECK(!bdev_find(mgr, "a"));
+    /* it goes when either goes */
+    CHECK_INT(call(mgr, "bdev_malloc_delete", "{\"name\":\"y\"}", NULL, NULL), 0);
+    make_malloc(mgr, "y", 64, 512);
+    CHECK_INT(
+        call(mgr, "bdev_verify_create", "{\"name\":\"v\",\"a\":\"x\",\"b\":\"y\"}", NULL, NULL), 0);
+    CHECK_INT(call(mgr, "bdev_malloc_delete", "{\"name\":\"y\"}", NULL, NULL), 0);
+    CHECK(!bdev_find(mgr, "v") && bdev_find(mgr, "x"));
+}
+
+static void verify(void **state)
+{
+    run_sim(1, verify_case);
+    run_sim(3, verify_case);
+}
+
+/* --------------------------------------------------------------- injection */
+
+static bool is_active(struct bdev_mgr *mgr, const char *uri)
+{
+    struct bdev_inject_info infos[8];
+    size_t n = bdev_inject_list(mgr, infos, 8);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(infos[i].uri, uri) == 0)
+            return infos[i].is_active;
+    CHECK(false);
+}
+
+static void inject_case(struct bdev_mgr *mgr)
+{
+    make_malloc(mgr, "m", 64, 512);
+    struct bdev_desc *d = open_rw(mgr, "m");
+    struct bdev_channel *ch = bdev_channel_get(d);
+    char buf[1024], back[1024];
+    fill(buf, 1024, 1);
+    static const struct {
+        const char *query;
+        int read_rc, write_rc;
+    } table[] = {
+        {"", -ENXIO, -ENXIO},
+        {"op=read", -ENXIO, 0},
+        {"op=w&stage=s&method=status-nvme-7-1c", 0, -ENXIO},
+        {"op=w&stage=compl&method=status-nvme-7-1c", 0, -ENOSPC},
+        {"stage=c&method=status-lvol-nospace", -ENOSPC, -ENOSPC},
+        {"stage=compl&method=status-nvme-2-85&op=read_write", -EILSEQ, -EILSEQ},
+        {"domain=bdev_io&method=status-nvme-0-81", -ENOSPC, -ENOSPC},
+        {"domain=BdevIo&op=Read", -EIO, 0},
+        {"offset=8", 0, 0},
+        {"offset=0&num_blk=1", -ENXIO, -ENXIO},
+        {"offset=1&num_blocks=1", -ENXIO, -ENXIO},
+        {"offset=2&num_blk=1", 0, 0},
+    };
+    for (size_t i = 0; i < ASH_N_ELEMS(table); i++) {
+        char uri[200];
+        struct ash_err err = {0};
+        snprintf(uri, sizeof(uri), "inject://m?retries=2%s%s", *table[i].query ? "&" : "",
+                 table[i].query);
+        CHECK_INT(bdev_inject_add(mgr, uri, &err), 0);
+        CHECK(is_active(mgr, uri));
+        CHECK_INT(bdev_read(ch, back, 0, 1024), table[i].read_rc);
+        CHECK_INT(bdev_write(ch, buf, 0, 1024, 0), table[i].write_rc);
+        CHECK_INT(bdev_flush(ch), 0);
+        CHECK_INT(bdev_write_zeroes(ch, 16 * 512, 512, 0), 0); /* reads and writes only */
+        int n_hit = (table[i].read_rc != 0) + (table[i].write_rc != 0);
+        CHECK_INT(is_active(mgr, uri), n_hit < 2); /* exactly two are affected */
+        if (n_hit == 1) {
+            if (table[i].read_rc)
+                CHECK_INT(bdev_read(ch, back, 0, 1024), table[i].read_rc);
+            else
+                CHECK_INT(bdev_write(ch, buf, 0, 1024, 0), table[i].write_rc);
+        }
+        if (n_hit) {
+            CHECK_INT(bdev_read(ch, back, 0, 1024), 0);
+            CHECK_INT(bdev_write(ch, buf, 0, 1024, 0), 0);
+        }
+        CHECK_INT(bdev_inject_remove(mgr, uri, &err), 0);
+        CHECK_INT(bdev_inject_list(mgr, NULL, 0), 0);
+    }
+    /* data: a write stores garbage, its memory stays; a read gets garbage */
+    CHECK_INT(bdev_write(ch, buf, 0, 1024, 0), 0);
+    CHECK_INT(bdev_inject_add(mgr, "inject://m?op=r&stage=c&method=data", NULL), 0);
+    CHECK_INT(bdev_read(ch, back, 0, 1024), 0);
+    CHECK(memcmp(buf, back, 1024) != 0);
+    CHECK_INT(bdev_inject_remove(mgr, "inject://m?op=r&stage=c&method=data", NULL), 0);
+    CHECK_INT(bdev_read(ch, back, 0, 1024), 0);
+    CHECK(memcmp(buf, back, 1024) == 0);
+    CHECK_INT(bdev_inject_add(mgr, "inject://m?op=w&method=data&retries=1", NULL), 0);
+    memcpy(back, buf, 1024);
+    CHECK_INT(bdev_write(ch, buf, 0, 1024, 0), 0);
+    CHECK(memcmp(buf, back, 1024) == 0);
+    CHECK_INT(bdev_read(ch, back, 0, 1024), 0);
+    CHECK(memcmp(buf, back, 1024) != 0);
+    CHECK_INT(bdev_inject_remove(mgr, "inject://m?op=w&method=data&retries=1", NULL), 0);
+    /* time counts from the first match */
+    static const char timed[] = "inject://m?op=r&begin_at=10&end_at=20";
+    CHECK_INT(bdev_inject_add(mgr, timed, NULL), 0);
+    rt_sleep_ns(50000000);
+    CHECK_INT(bdev_read(ch, back, 0, 512), 0);
+    rt_sleep_ns(10000000);
+    CHECK_INT(bdev_read(ch, back, 0, 512), -ENXIO);
+    CHECK_INT(bdev_read(ch, back, 0, 512), -ENXIO);
+    rt_sleep_ns(10000000);
+    CHECK_INT(bdev_read(ch, back, 0, 512), 0);
+    CHECK(!is_active(mgr, timed));
+    CHECK_INT(bdev_inject_remove(mgr, timed, NULL), 0);
+    /* of two that fire, the first wins; one rule twice is two */
+    CHECK_INT(bdev_inject_add(mgr, "inject://m?stage=c&method=status-lvol-nospace&retries=1", NULL),
+              0);
+    CHECK_INT(bdev_inject_add(mgr, "inject://m?stage=c&retries=1", NULL), 0);
+    CHECK_INT(bdev_inject_add(mgr, "inject://m?stage=c&retries=1", NULL), 0);
+    CHECK_INT(bdev_read(ch, back, 0, 512), -ENOSPC);
+    CHECK_INT(bdev_read(ch, back, 0, 512), -EIO);
+    CHECK_INT(bdev_read(ch, back, 0, 512), -EIO);
+    CHECK_INT(bdev_read(ch, back, 0, 512), 0);
+    bdev_channel_put(ch);
+    bdev_close(d);
+    /* a rule waits for its device, and outlives it */
+    CHECK_INT(bdev_inject_add(mgr, "inject://later?op=r", NULL), 0);
+    for (int i = 0; i < 2; i++) {
+        make_malloc(mgr, "later", 64, 512);
+        bdev_wait_for_examine(mgr);
+        d = open_rw(mgr, "later");
+        ch = bdev_channel_get(d);
+        CHECK_INT(bdev_read(ch, back, 0, 512), -ENXIO);
+        bdev_channel_put(ch);
+        bdev_close(d);
+        CHECK_INT(call(mgr, "bdev_malloc_delete", "{\"name\":\"later\"}", NULL, NULL), 0);
+    }
+    static const struct {
+        const char *uri;
+        int rc;
+    } bad[] = {
+        {"malloc:///x", -EINVAL},
+        {"inject://", -EINVAL},
+        {"inject://m?foo=1", -EINVAL},
+        {"inject://m?domain=disk", -EINVAL},
+        {"inject://m?op=flush", -EINVAL},
+        {"inject://m?stage=late", -EINVAL},
+        {"inject://m?method=status-nvme-zz-1", -EINVAL},
+        {"inject://m?method=status-nvme-1-1-1", -EINVAL},
+        {"inject://m?retries=-1", -EINVAL},
+        {"inject://m?offset=0x10", -EINVAL},
+        {"inject://m?begin_at=9&end_at=8", -EINVAL},
+        {"inject://m?domain=bdev_io&stage=compl", -EINVAL},
+        {"inject://m?domain=bdev_io&method=data", -EINVAL},
+        {"inject://m?domain=child", -EINVAL},
+        {"inject://absent?domain=bdev_io", -ENODEV},
+    };
+    for (size_t i = 0; i < ASH_N_ELEMS(bad); i++) {
+        struct ash_err err = {0};
+        CHECK_INT(bdev_inject_add(mgr, bad[i].uri, &err), bad[i].rc);
+        CHECK_INT(err.reason,
+                  bad[i].rc == -ENODEV ? ASH_E_BDEV_NOT_FOUND : ASH_E_BDEV_INJECT_INVALID);
+    }
+    CHECK_INT(bdev_inject_add(mgr, "inject://m?domain=bdev_io", NULL), 0);
+    CHECK_INT(bdev_inject_add(mgr, "inject://m?domain=bdev_io&op=r", NULL), -EINVAL);
+    /* the canonical text */
+    struct bdev_inject_rule r;
+    struct ash_buf out = {0};
+    CHECK_INT(bdev_inject_parse("inject:///dev/sdb?op=Read&stage=completion&num_blocks=7&offset=2"
+                                "&domain=block_device&method=status-nvme-7-1c",
+                                &r, NULL),
+              0);
+    CHECK_STR(r.device, "/dev/sdb");
+    bdev_inject_format(&r, &out);
+    CHECK_STR(ash_buf_text(&out), "inject:///dev/sdb?domain=block&op=r&stage=compl"
+                                  "&method=status-nvme-7-1c&offset=2&num_blk=7");
+    bdev_inject_rule_free(&r);
+    ash_buf_free(&out);
+}
+
+static void inject(void **state)
+{
+    run_sim(1, inject_case);
+    run_sim(2, inject_case);
+}
+
 /* ------------------------------------------------------------------- main */
 
 static int make_folder(void **state)
@@ -248,7 +909,9 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files),
+        cmocka_unit_test(files),      cmocka_unit_test(ram),    cmocka_unit_test(delay),
+        cmocka_unit_test(identity),   cmocka_unit_test(error),  cmocka_unit_test(split),
+        cmocka_unit_test(log_module), cmocka_unit_test(verify), cmocka_unit_test(inject),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
