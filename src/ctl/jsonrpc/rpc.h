@@ -145,6 +145,8 @@ struct jsonrpc *rpc_conn_rpc(struct rpc_conn *conn);
 struct rpc_request *rpc_conn_request(struct rpc_conn *conn); /* NULL: no memory; counts in flight */
 void rpc_conn_request_done(struct rpc_request *req);         /* gives it back */
 void rpc_conn_send(struct rpc_conn *conn, const char *data, size_t n_bytes);
+/* A reply is lost: the connection must not go on. Ends with the next rpc_conn_step. */
+void rpc_conn_kill(struct rpc_conn *conn);
 /* After sends that happened outside of a server's callback. */
 void rpc_conn_step(struct rpc_conn *conn);
 
