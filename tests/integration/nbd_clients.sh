@@ -55,16 +55,19 @@ PY
 }
 
 truncate -s 64M "$dir/file.raw"
-"$server" -l "unix://$sock" -l tcp://127.0.0.1:0 \
-    -e 'mem=malloc:///mem?size_mb=64&blk_size=512' \
-    -e "file=aio://$dir/file.raw?blk_size=4096" \
-    -e 'ro=malloc:///ro?size_mb=8&blk_size=512,ro' >"$dir/server.log" 2>&1 &
-pid=$!
-for _ in $(seq 100); do
-    grep -q ^ready "$dir/server.log" && break
-    kill -0 $pid 2>/dev/null || break
-    sleep 0.05
-done
+start() {
+    "$server" -l "unix://$sock" -l tcp://127.0.0.1:0 \
+        -e 'mem=malloc:///mem?size_mb=64&blk_size=512' \
+        -e "file=aio://$dir/file.raw?blk_size=4096" \
+        -e 'ro=malloc:///ro?size_mb=8&blk_size=512,ro' >"$dir/server.log" 2>&1 &
+    pid=$!
+    for _ in $(seq 100); do
+        grep -q ^ready "$dir/server.log" && break
+        kill -0 $pid 2>/dev/null || break
+        sleep 0.05
+    done
+}
+start
 if ! grep -q ^ready "$dir/server.log"; then
     sed 's/^/# /' "$dir/server.log"
     echo "Bail out! the server does not start"
@@ -202,6 +205,15 @@ def ticks():
 a = ticks(); time.sleep(1); b = ticks()
 assert b == a, (a, b)
 [g.shutdown() for g in hs]"
+
+check 'multi-conn: write on one, flush on the other' nbdsh nbdpy "$F" '
+g = nbd.NBD(); g.connect_uri(sys.argv[1])
+h.pwrite(b"durable!" * 512, 8192); g.flush(); g.shutdown()'
+kill -KILL $pid
+wait $pid 2>/dev/null
+check 'it is there after kill -9' cmp cmp -n 4096 -i 8192:0 "$dir/file.raw" \
+    <(for _ in $(seq 512); do printf 'durable!'; done)
+start
 
 n=$((n + 1))
 kill -TERM $pid

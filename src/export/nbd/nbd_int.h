@@ -72,6 +72,7 @@ struct nbd_server {
     struct ash_list export_list, listeners, conns;
     struct nbd_export *dflt;
     uint32_t n_conns;
+    uint32_t n_busy; /* calls that wait while they use the server */
     unsigned next_reactor;
     bool stopping;
     struct rt_waitq changed; /* something ended: look again */
@@ -189,7 +190,6 @@ int nbd_ask_attach(struct nbd_conn *conn, const char *name,
 int nbd_ask_list(struct nbd_conn *conn, struct ash_buf *out) ASH_MAY_WAIT;
 void nbd_conn_released(struct rt_job *job); /* control reactor */
 void nbd_conn_gone(struct rt_job *job);     /* control reactor */
-void nbd_close_export_task(void *arg);
 
 /* handshake.c */
 void nbd_handshake_task(void *arg) ASH_MAY_WAIT;

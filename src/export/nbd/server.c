@@ -178,7 +178,14 @@ int nbd_listen(struct nbd_server *srv, const char *uri, struct ash_err *err)
         rt_free(copy);
         return ash_err_set(err, ASH_E_NO_MEMORY, uri, "no memory for a listener");
     }
+    srv->n_busy++;
     int rc = rt_listen(uri, 0600, &l->sock, err);
+    if (rc == 0 && srv->stopping) {
+        rt_sock_close(l->sock);
+        rc = ash_err_set(err, ASH_E_CANCELED, uri, "the NBD server is shutting down");
+    }
+    srv->n_busy--;
+    rt_waitq_wake_all(&srv->changed);
     if (rc) {
         rt_free(l);
         rt_free(copy);
@@ -195,6 +202,7 @@ int nbd_listen(struct nbd_server *srv, const char *uri, struct ash_err *err)
 static void close_listener(struct nbd_listener *l)
 {
     struct nbd_server *srv = l->srv;
+    srv->n_busy++;
     l->closing = true;
     ash_list_remove(&l->link);
     rt_timer_stop(&l->retry);
@@ -205,6 +213,8 @@ static void close_listener(struct nbd_listener *l)
     rt_sock_close(l->sock);
     rt_free(l->uri);
     rt_free(l);
+    srv->n_busy--;
+    rt_waitq_wake_all(&srv->changed);
 }
 
 int nbd_unlisten(struct nbd_server *srv, const char *uri, struct ash_err *err)
@@ -268,7 +278,7 @@ void nbd_server_destroy(struct nbd_server *srv)
         else
             nbd_remove_export(srv, exp->name, true, NULL);
     }
-    while (srv->n_conns > 0)
+    while (srv->n_conns > 0 || srv->n_busy > 0)
         rt_waitq_wait(&srv->changed);
     ash_htab_fini(&srv->exports);
     rt_free(srv);
@@ -344,14 +354,14 @@ static void finish_close(struct nbd_export *exp)
     rt_waitq_wake_all(&srv->changed);
 }
 
-void nbd_close_export_task(void *arg)
+static void close_export_task(void *arg)
 {
     finish_close(arg);
 }
 
 static void spawn_close(struct nbd_export *exp)
 {
-    if (rt_task_spawn("nbd export removal", nbd_close_export_task, exp))
+    if (rt_task_spawn("nbd export removal", close_export_task, exp))
         rt_timer_start(&exp->retry, RETRY_NS);
 }
 
@@ -419,13 +429,19 @@ int nbd_add_export(struct nbd_server *srv, const char *bdev_name, const char *na
     exp->read_only = readonly || (bdev && bdev->read_only);
     unsigned mode = BDEV_OPEN_UNALIGNED | (exp->read_only ? BDEV_OPEN_READ : BDEV_OPEN_WRITE);
     exp->opening = true;
+    srv->n_busy++;
     rc = bdev_open(srv->mgr, bdev_name, mode, "nbd", on_event, exp, &exp->desc, err);
     exp->opening = false;
-    if (rc == 0 && exp->removed) {
+    if (rc == 0 && srv->stopping) {
+        bdev_close(exp->desc);
+        rc = ash_err_set(err, ASH_E_CANCELED, name, "the NBD server is shutting down");
+    } else if (rc == 0 && exp->removed) {
         bdev_close(exp->desc);
         rc = ash_err_set(err, ASH_E_BDEV_REMOVED, bdev_name, "device '%s' is being removed",
                          bdev_name);
     }
+    srv->n_busy--;
+    rt_waitq_wake_all(&srv->changed);
     if (rc) {
         ash_htab_remove(&srv->exports, &exp->node);
         export_free(exp);

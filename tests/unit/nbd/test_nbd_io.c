@@ -398,6 +398,60 @@ static int vanish_everywhere(struct tw *w)
 }
 NBD_TEST(vanish_everywhere, 2)
 
+struct nth {
+    unsigned n_seen, fail_at;
+};
+
+static bool nth_fails(void *arg)
+{
+    struct nth *nth = arg;
+    return __atomic_fetch_add(&nth->n_seen, 1, __ATOMIC_RELAXED) == nth->fail_at;
+}
+
+/* Every allocation of a whole session fails once: no crash, no leak, and the next client is served
+ * as if nothing had been. */
+static int out_of_memory(struct tw *w)
+{
+    static const char hello[] = "\0\0\0\3"
+                                "IHAVEOPT\0\0\0\3\0\0\0\0"
+                                "IHAVEOPT\0\0\0\10\0\0\0\0"
+                                "IHAVEOPT\0\0\0\12\0\0\0\37"
+                                "\0\0\0\4disk\0\0\0\1\0\0\0\17base:allocation"
+                                "IHAVEOPT\0\0\0\7\0\0\0\14\0\0\0\4disk\0\1\0\3";
+    struct nbd_request_wire q[] = {
+        request(0, NBD_CMD_READ, 1, 100, 70000),   request(0, NBD_CMD_WRITE_ZEROES, 2, 5, 5000),
+        request(1, NBD_CMD_TRIM, 3, 0, 1 << 20),   request(0, NBD_CMD_FLUSH, 4, 0, 0),
+        request(0, NBD_CMD_BLOCK_STATUS, 5, 0, 9), request(0, NBD_CMD_DISC, 6, 0, 0)};
+    struct nth nth = {0, 0};
+    w->dev.cell_hole[4] = 1;
+    for (nth.fail_at = 0; nth.fail_at < 400; nth.fail_at++) {
+        struct rt_sock *theirs = NULL;
+        struct cl c = {0};
+        nth.n_seen = 0;
+        CHECK(rt_sock_pair(&c.sock, &theirs) == 0);
+        rt_set_alloc_hook(w->rt, nth_fails, &nth);
+        if (nbd_serve_sock(w->srv, theirs, NULL) == 0 && cl_send(&c, hello, sizeof(hello) - 1) &&
+            cl_send(&c, q, sizeof(q)))
+            while (!cl_is_closed(&c))
+                ;
+        rt_set_alloc_hook(w->rt, NULL, NULL);
+        cl_close(&c);
+        TRY(tw_wait_no_conns(w));
+        if (nth.n_seen <= nth.fail_at)
+            break; /* nothing was left to fail */
+    }
+    CHECK(nth.fail_at > 5 && nth.fail_at < 400);
+    struct cl c;
+    struct reply r;
+    uint8_t data[512];
+    TRY(cl_connect(w, &c, "disk", CL_STRUCTURED));
+    TRY(cl_do(&c, 0, NBD_CMD_READ, 0, 512, data, &r));
+    CHECK(r.error == 0);
+    cl_close(&c);
+    return tw_wait_no_conns(w);
+}
+NBD_TEST(out_of_memory, 2)
+
 /* A client that sends requests and never reads: it is stopped by the limits, others are not. */
 static int back_pressure(struct tw *w)
 {
@@ -723,6 +777,7 @@ int main(void)
         NBD_TESTS(bursts),
         NBD_TESTS(disc),
         NBD_TESTS(vanish_everywhere),
+        NBD_TESTS(out_of_memory),
         NBD_TESTS(back_pressure),
         NBD_TESTS(export_removed),
         NBD_TESTS(device_removed),
