@@ -30,7 +30,7 @@ struct rpc_notification {
 
 /* Options that SPDK's clients set and that Ashlar keeps as hints. */
 struct rpc_hints {
-    bool has_bdev, has_iobuf, has_scheduler;
+    bool has_iobuf, has_scheduler;
     uint32_t bdev_io_pool_size, bdev_io_cache_size, iobuf_small_cache_size, iobuf_large_cache_size;
     uint64_t small_pool_count, large_pool_count;
     uint32_t small_bufsize, large_bufsize;
