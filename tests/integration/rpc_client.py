@@ -119,10 +119,10 @@ def test_transport(path):
     check("2000 pipelined", all("version" in c.result(i) for i in ids))
     replies = c.batch([("spdk_get_version", {}), ("no_such_method", {}), ("bdev_get_bdevs", {})])
     check("batch", replies[1]["error"]["code"] == -32601 and "result" in replies[2], replies)
-    many = [Rpc(path) for _ in range(63)]
+    many = [Rpc(path) for _ in range(62)]
     for k, other in enumerate(many):
         other.send("spdk_get_version")
-    check("64 connections", all("result" in o.line() for o in many))
+    check("many connections", all("result" in o.line() for o in many))
     for other in many:
         other.close()
     # the client ends its stream: what runs is still answered
@@ -377,6 +377,83 @@ def test_end(c, store):
     check("nothing left", c.call("bdev_get_bdevs") == [], c.call("bdev_get_bdevs"))
 
 
+def save_config(c):
+    """As rpc.py's save_config does it."""
+    return {"subsystems": [{"subsystem": s["subsystem"],
+                            "config": c.call("framework_get_config", name=s["subsystem"])}
+                           for s in c.call("framework_get_subsystems")]}
+
+
+def load_config(c, config):
+    """As rpc.py's load_config does it: run what can be run, start, run the rest."""
+    known = c.call("rpc_get_methods")
+    rest = [dict(e) for s in config["subsystems"] for e in s["config"] or []]
+    check("all methods are known", all(e["method"] in known for e in rest))
+    while rest:
+        now = c.call("rpc_get_methods", current=True)
+        able = [e for e in rest if e["method"] in now]
+        for e in able:
+            c.result(c.send(e["method"], e.get("params")))
+        rest = [e for e in rest if e["method"] not in now]
+        if "framework_start_init" in now:
+            c.call("framework_start_init")
+        elif not able:
+            break
+
+
+def test_config(binary, folder):
+    """Save, restart, load: the same again; by a client, and by the server from the file."""
+    image = os.path.join(folder, "disk.img")
+    with open(image, "wb") as f:
+        f.truncate(64 * MIB)
+    first = start(binary, folder, [])
+    c = first.rpc
+    c.call("bdev_aio_create", name="disk", filename=image, block_size=4096)
+    c.call("bdev_lvol_create_lvstore", bdev_name="disk", lvs_name="tank")
+    c.call("bdev_lvol_create", lvs_name="tank", lvol_name="v", size_in_mib=8)
+    c.call("bdev_malloc_create", name="ram", num_blocks=2048, block_size=512)
+    c.call("bdev_set_qos_limit", name="ram", rw_ios_per_sec=5000, w_mbytes_per_sec=7)
+    c.call("framework_set_scheduler", name="static", period=5)
+    c.call("nbd_listen", uri="unix://" + os.path.join(folder, "nbd.sock"))
+    c.call("nbd_add_export", bdev="tank/v", name="web", readonly=True)
+    config = save_config(c)
+    first.stop()
+    second = start(binary, folder, ["-w"])
+    load_config(second.rpc, config)
+    check("loaded by the client", save_config(second.rpc) == config, save_config(second.rpc))
+    second.stop()
+    path = os.path.join(folder, "config.json")
+    with open(path, "w") as f:
+        f.write("// made by the test\n" + json.dumps(config, indent=1))
+    third = start(binary, folder, ["-w", "-c", path])
+    check("loaded by the server", save_config(third.rpc) == config, save_config(third.rpc))
+    check("the volume came back", third.rpc.call("volume_info", name="tank/v")["state"] == "ok")
+    third.stop()
+
+
+class Server:
+    def __init__(self, process, path):
+        self.process = process
+        self.path = path
+        self.rpc = Rpc(path)
+
+    def stop(self):
+        check("kill", self.rpc.call("spdk_kill_instance", sig_name="SIGTERM") is True)
+        check("ends cleanly", self.process.wait(30) == 0 and not os.path.exists(self.path))
+        self.rpc.close()
+
+
+def start(binary, folder, args):
+    path = os.path.join(folder, "rpc.sock")
+    process = subprocess.Popen(binary + args + ["-s", path], stdout=subprocess.PIPE)
+    check("ready", process.stdout.readline() == b"ready\n")
+    started.append(process)
+    return Server(process, path)
+
+
+started = []
+
+
 def run(path):
     test_transport(path)
     c = Rpc(path)
@@ -394,21 +471,16 @@ def main():
     if sys.argv[1:2] == ["--socket"]:
         run(sys.argv[2])
     else:
-        folder = tempfile.mkdtemp(prefix="ashlar-rpc-")
-        path = os.path.join(folder, "rpc.sock")
-        server = subprocess.Popen(sys.argv[1:] + ["-s", path], stdout=subprocess.PIPE)
-        try:
-            check("ready", server.stdout.readline() == b"ready\n")
-            run(path)
-            c = Rpc(path)
-            check("kill", c.call("spdk_kill_instance", sig_name="SIGTERM") is True)
-            check("ends cleanly", server.wait(30) == 0 and not os.path.exists(path))
-        finally:
-            server.kill()
-            server.wait()
-            for name in os.listdir(folder):
-                os.unlink(os.path.join(folder, name))
-            os.rmdir(folder)
+        with tempfile.TemporaryDirectory(prefix="ashlar-rpc-") as folder:
+            try:
+                server = start(sys.argv[1:], folder, [])
+                run(server.path)
+                server.stop()
+                test_config(sys.argv[1:], folder)
+            finally:
+                for process in started:
+                    process.kill()
+                    process.wait()
     print("%d failures" % len(failures))
     return 1 if failures else 0
 

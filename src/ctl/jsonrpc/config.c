@@ -84,12 +84,10 @@ static void dump_bdev_options(struct jsonrpc *rpc, struct ash_jsonw *w)
 {
     const struct rpc_hints *h = &rpc->hints;
     entry_begin(w, "bdev_set_options");
-    if (h->has_bdev) {
-        ash_jsonw_u64(w, "bdev_io_pool_size", h->bdev_io_pool_size);
-        ash_jsonw_u64(w, "bdev_io_cache_size", h->bdev_io_cache_size);
-        ash_jsonw_u64(w, "iobuf_small_cache_size", h->iobuf_small_cache_size);
-        ash_jsonw_u64(w, "iobuf_large_cache_size", h->iobuf_large_cache_size);
-    }
+    ash_jsonw_u64(w, "bdev_io_pool_size", h->bdev_io_pool_size);
+    ash_jsonw_u64(w, "bdev_io_cache_size", h->bdev_io_cache_size);
+    ash_jsonw_u64(w, "iobuf_small_cache_size", h->iobuf_small_cache_size);
+    ash_jsonw_u64(w, "iobuf_large_cache_size", h->iobuf_large_cache_size);
     ash_jsonw_bool(w, "bdev_auto_examine", ash_engine_auto_examine(rpc->engine));
     entry_end(w);
 }

@@ -410,7 +410,6 @@ static int set_options(struct ash_call *call, void *params)
         return rpc_fail(call, rc, RPC_INVALID_PARAMS, "Pool size %u too small for cache size %u",
                         p->bdev_io_pool_size, p->bdev_io_cache_size);
     }
-    h->has_bdev = true;
     h->bdev_io_pool_size = p->bdev_io_pool_size;
     h->bdev_io_cache_size = p->bdev_io_cache_size;
     h->iobuf_small_cache_size = p->iobuf_small_cache_size;

@@ -62,7 +62,10 @@ static int get_version(struct ash_call *call, void *params)
 
 static int start_init(struct ash_call *call, void *params)
 {
-    int rc = rpc_start(rpc_of(call->engine), call->err);
+    struct jsonrpc *rpc = rpc_of(call->engine);
+    int rc = rpc_start(rpc, call->err);
+    if (rc && rc != -EALREADY && rpc->opts.stop)
+        rpc->opts.stop(rpc->opts.arg, 0); /* as SPDK: what cannot start ends */
     if (rc)
         return rpc_fail(call, rc, RPC_INTERNAL_ERROR, "framework_initialization failed");
     ash_jsonw_bool(call->result, NULL, true);

@@ -60,12 +60,11 @@ static const char *volume_name(const struct volume *vol)
 }
 
 /* Members of one volume, without the braces. */
-static void dump_volume_members(struct ash_jsonw *w, const struct volume *vol)
+static void dump_volume_members(struct ash_jsonw *w, const struct volume *vol,
+                                const struct pool_info *pool)
 {
     struct volume_info i;
-    struct pool_info pool;
     volume_get_info(vol, &i);
-    pool_get_info(i.pool, &pool);
     ash_jsonw_str(w, "name", i.name);
     if (ash_uuid_is_nil(&i.uuid))
         ash_jsonw_null(w, "uuid");
@@ -74,12 +73,12 @@ static void dump_volume_members(struct ash_jsonw *w, const struct volume *vol)
     ash_jsonw_str(w, "unique_id", i.unique_id);
     ash_jsonw_str(w, "bdev", i.bdev);
     ash_jsonw_str(w, "alias", i.alias);
-    ash_jsonw_str(w, "pool", pool.name);
-    rpc_uuid(w, "pool_uuid", &pool.uuid);
+    ash_jsonw_str(w, "pool", pool->name);
+    rpc_uuid(w, "pool_uuid", &pool->uuid);
     ash_jsonw_u64(w, "blob_id", i.blob_id);
     ash_jsonw_u64(w, "size_bytes", i.size_bytes);
-    ash_jsonw_u64(w, "allocated_bytes", i.n_allocated_clusters * pool.cluster_bytes);
-    ash_jsonw_u64(w, "cluster_bytes", pool.cluster_bytes);
+    ash_jsonw_u64(w, "allocated_bytes", i.n_allocated_clusters * pool->cluster_bytes);
+    ash_jsonw_u64(w, "cluster_bytes", pool->cluster_bytes);
     ash_jsonw_u64(w, "n_clusters", i.n_clusters);
     ash_jsonw_u64(w, "n_allocated_clusters", i.n_allocated_clusters);
     ash_jsonw_u64(w, "n_ancestor_clusters", i.n_ancestor_clusters);
@@ -100,13 +99,6 @@ static void dump_volume_members(struct ash_jsonw *w, const struct volume *vol)
     ash_jsonw_bool(w, "rle", i.rle);
     ash_jsonw_str(w, "state", state_names[i.state]);
     ash_jsonw_str(w, "fault", i.fault);
-}
-
-static void dump_volume(struct ash_jsonw *w, const struct volume *vol)
-{
-    ash_jsonw_obj(w, NULL);
-    dump_volume_members(w, vol);
-    ash_jsonw_obj_end(w);
 }
 
 static int say_true(struct ash_call *call)
@@ -459,8 +451,13 @@ static const struct ash_param volume_list_table[] = {
 
 static void dump_volumes(struct ash_jsonw *w, struct pool *pool)
 {
-    for (struct volume *v = volume_next(pool, NULL); v; v = volume_next(pool, v))
-        dump_volume(w, v);
+    struct pool_info info; /* once: it counts the volumes */
+    pool_get_info(pool, &info);
+    for (struct volume *v = volume_next(pool, NULL); v; v = volume_next(pool, v)) {
+        ash_jsonw_obj(w, NULL);
+        dump_volume_members(w, v, &info);
+        ash_jsonw_obj_end(w);
+    }
 }
 
 static int list_volumes(struct ash_call *call, void *params)
@@ -509,8 +506,12 @@ static int show_volume(struct ash_call *call, void *params)
     if (!vol)
         return ash_err_set(call->err, ASH_E_VOLUME_NOT_FOUND, p->name, "there is no volume '%s'",
                            p->name);
+    struct volume_info info;
+    struct pool_info pool;
+    volume_get_info(vol, &info);
+    pool_get_info(info.pool, &pool);
     ash_jsonw_obj(call->result, NULL);
-    dump_volume_members(call->result, vol);
+    dump_volume_members(call->result, vol, &pool);
     dump_xattrs(call->result, vol);
     ash_jsonw_obj_end(call->result);
     return 0;

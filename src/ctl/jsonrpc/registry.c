@@ -110,6 +110,10 @@ int jsonrpc_setup(struct ash_engine *engine, const struct jsonrpc_opts *opts, st
         rpc->opts = *opts;
     rpc->part = (struct ash_engine_part){.key = PART_KEY, .destroy = part_destroy};
     rpc->watch.fn = note_event;
+    rpc->hints = (struct rpc_hints){.bdev_io_pool_size = 65535,
+                                    .bdev_io_cache_size = 256,
+                                    .iobuf_small_cache_size = 128,
+                                    .iobuf_large_cache_size = 16};
     rpc->log_level = JSONRPC_LOG_NOTICE;
     rpc->print_level = JSONRPC_LOG_INFO;
     rt_waitq_init(&rpc->started);

@@ -39,6 +39,16 @@ static void deliver(struct rpc_conn *conn, struct rpc_batch *batch, const char *
     batch->has_reply = true;
 }
 
+/* The same for a reply in a buffer. One that memory ran out for cannot be told: the client would
+ * wait for ever, so its connection ends. */
+static void deliver_buf(struct rpc_conn *conn, struct rpc_batch *batch, const struct ash_buf *buf)
+{
+    if (buf->failed)
+        rpc_conn_kill(conn);
+    else
+        deliver(conn, batch, ash_buf_text(buf), buf->n_bytes);
+}
+
 static void batch_element_done(struct rpc_conn *conn, struct rpc_batch *batch)
 {
     if (!batch || --batch->n_pending)
@@ -46,9 +56,8 @@ static void batch_element_done(struct rpc_conn *conn, struct rpc_batch *batch)
     if (batch->out.failed || batch->out.n_bytes > RPC_REPLY_MAX_BYTES) {
         rpc_reply_error(conn, RPC_INTERNAL_ERROR, "Internal error");
     } else if (batch->has_reply) {
-        ash_buf_str(&batch->out, "]\n");
-        if (!batch->out.failed)
-            rpc_conn_send(conn, batch->out.data, batch->out.n_bytes);
+        ash_buf_chr(&batch->out, ']');
+        deliver_buf(conn, NULL, &batch->out);
     }
     ash_buf_free(&batch->out);
     rt_free(batch);
@@ -83,7 +92,7 @@ void rpc_reply_error(struct rpc_conn *conn, int code, const char *message)
     struct jsonrpc_failure failure = {.code = code};
     snprintf(failure.message, sizeof(failure.message), "%s", message);
     write_error(&out, "null", &failure, NULL);
-    deliver(conn, NULL, ash_buf_text(&out), out.n_bytes);
+    deliver_buf(conn, NULL, &out);
 }
 
 static void reply_failure(struct rpc_request *req, const struct jsonrpc_failure *failure,
@@ -92,8 +101,7 @@ static void reply_failure(struct rpc_request *req, const struct jsonrpc_failure 
     ash_buf_reset(&req->reply);
     /* the id of a notification is null, and its errors are told all the same */
     write_error(&req->reply, req->id.n_bytes ? req->id.data : "null", failure, err);
-    if (!req->reply.failed)
-        deliver(req->conn, req->batch, req->reply.data, req->reply.n_bytes);
+    deliver_buf(req->conn, req->batch, &req->reply);
 }
 
 static void finish(struct rpc_request *req)
@@ -123,7 +131,7 @@ static void run_request(void *arg)
         reply_failure(req, &failure, &err);
     } else if (!req->notification) {
         ash_buf_chr(out, '}');
-        deliver(conn, req->batch, ash_buf_text(out), out->n_bytes);
+        deliver_buf(conn, req->batch, out);
     }
     finish(req);
     rpc_conn_step(conn);
@@ -174,6 +182,18 @@ static void take_id(struct rpc_request *req, struct json_cursor *c, struct membe
         ash_buf_add(&req->id, from, (size_t)(c->p - from));
 }
 
+static void take_params(struct rpc_request *req, struct json_cursor *c, struct members *m)
+{
+    struct json_cursor sub = {.p = c->p, .end = c->end};
+    req->params = json_build(&sub);
+    req->duplicate = sub.duplicate;
+    m->no_memory |= sub.no_memory;
+    if (sub.no_memory)
+        json_skip_value(c); /* a failed build stops anywhere */
+    else
+        c->p = sub.p;
+}
+
 static void take_member(struct rpc_request *req, struct json_cursor *c, unsigned bit,
                         struct members *m, struct ash_buf *method)
 {
@@ -191,10 +211,7 @@ static void take_member(struct rpc_request *req, struct json_cursor *c, unsigned
         m->bad_params = *c->p != '{' && *c->p != '[' && *c->p != 'n';
         if (m->bad_params)
             break;
-        c->duplicate = false;
-        req->params = json_build(c);
-        req->duplicate = c->duplicate;
-        m->no_memory |= c->no_memory;
+        take_params(req, c, m);
         return;
     default:
         m->bad = true;

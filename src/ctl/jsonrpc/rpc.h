@@ -30,7 +30,7 @@ struct rpc_notification {
 
 /* Options that SPDK's clients set and that Ashlar keeps as hints. */
 struct rpc_hints {
-    bool has_bdev, has_iobuf, has_scheduler;
+    bool has_iobuf, has_scheduler;
     uint32_t bdev_io_pool_size, bdev_io_cache_size, iobuf_small_cache_size, iobuf_large_cache_size;
     uint64_t small_pool_count, large_pool_count;
     uint32_t small_bufsize, large_bufsize;
@@ -145,6 +145,8 @@ struct jsonrpc *rpc_conn_rpc(struct rpc_conn *conn);
 struct rpc_request *rpc_conn_request(struct rpc_conn *conn); /* NULL: no memory; counts in flight */
 void rpc_conn_request_done(struct rpc_request *req);         /* gives it back */
 void rpc_conn_send(struct rpc_conn *conn, const char *data, size_t n_bytes);
+/* A reply is lost: the connection must not go on. Ends with the next rpc_conn_step. */
+void rpc_conn_kill(struct rpc_conn *conn);
 /* After sends that happened outside of a server's callback. */
 void rpc_conn_step(struct rpc_conn *conn);
 

@@ -146,7 +146,7 @@ static void server_freed_one(struct jsonrpc_server *srv)
         rt_event_set(&srv->closed, 0);
 }
 
-static void kill_conn(struct rpc_conn *conn)
+void rpc_conn_kill(struct rpc_conn *conn)
 {
     conn->dead = true;
     conn->ended = true;
@@ -160,7 +160,7 @@ void rpc_conn_send(struct rpc_conn *conn, const char *data, size_t n_bytes)
     struct ash_buf *out = &conn->out[!conn->sending];
     ash_buf_add(out, data, n_bytes);
     if (out->failed)
-        kill_conn(conn); /* half a reply would be worse than none */
+        rpc_conn_kill(conn); /* half a reply would be worse than none */
 }
 
 static void send_done(struct rt_op *op)
@@ -169,7 +169,7 @@ static void send_done(struct rt_op *op)
     conn->sending_now = false;
     tidy(&conn->out[conn->sending], RX_KEEP_BYTES);
     if (op->res < 0 && !conn->dead)
-        kill_conn(conn);
+        rpc_conn_kill(conn);
     rpc_conn_step(conn);
 }
 
@@ -248,7 +248,7 @@ static void recv_done(struct rt_op *op)
         if (op->res < 0 || (op->res == 0 && conn->shut))
             conn->dead = true;
     } else if (op->res < 0) {
-        kill_conn(conn);
+        rpc_conn_kill(conn);
     } else if (op->res == 0) {
         conn->ended = true;
         if (!json_scan_at_rest(&conn->scan))
@@ -282,7 +282,7 @@ static void receive_next(struct rpc_conn *conn)
     if (conn->receiving)
         return;
     if (!make_room(conn)) {
-        kill_conn(conn);
+        rpc_conn_kill(conn);
         return;
     }
     conn->receiving = true;
@@ -393,7 +393,7 @@ static void timer_fired(struct rt_timer *timer)
     }
     ash_list_for_each_safe (pos, &srv->conns) {
         struct rpc_conn *conn = ash_list_entry(pos, struct rpc_conn, link);
-        kill_conn(conn);
+        rpc_conn_kill(conn);
         rpc_conn_step(conn);
     }
 }

@@ -533,6 +533,71 @@ static void calls_work_in_process(void **state)
     in_world(call_body, NULL);
 }
 
+/* --------------------------------------------------------- no memory left */
+
+struct nth {
+    uint64_t n_left; /* 0: never fails */
+    bool hit;
+};
+
+static bool fail_nth(void *arg)
+{
+    struct nth *nth = arg;
+    if (nth->n_left == 0 || --nth->n_left)
+        return false;
+    nth->hit = true;
+    return true;
+}
+
+/* Whichever allocation fails: every request is answered, or the connection ends; the next client
+ * finds everything in order. */
+static int memory_body(void *arg)
+{
+    static const char requests[] =
+        "{\"id\":1,\"method\":\"echo\",\"params\":{\"text\":\"abc\",\"fill\":5000}}"
+        "[{\"id\":2,\"method\":\"slow\"},{\"id\":3,\"method\":\"none\"},7]"
+        "{\"id\":4,\"method\":\"rpc_get_methods\"}"
+        "{\"id\":\"five\",\"method\":\"bdev_get_iostat\",\"params\":{\"names\":[\"m\"]}}"
+        "{\"id\":6,\"method\":\"told\"}";
+    enum { N_LINES = 5 };
+    for (uint64_t n = 1;; n++) {
+        struct nth nth = {0};
+        struct setup s;
+        setup_begin(&s, NULL, &toy_opts);
+        rt_set_alloc_hook(rt_world(), fail_nth, &nth);
+        nth.n_left = n;
+        bool sent = client_text(&s.c, requests); /* the simulated socket takes memory too */
+        int n_lines = 0;
+        char *line;
+        while (sent && n_lines < N_LINES && (line = client_line(&s.c))) {
+            struct json_object *v = NULL;
+            CHECK(jsonrpc_parse(line, strlen(line), &v, NULL) == 0 || nth.hit, "%s", line);
+            json_object_put(v);
+            free(line);
+            n_lines++;
+        }
+        nth.n_left = 0;
+        CHECK(!sent || n_lines == N_LINES || s.c.ended, "allocation %llu: %d lines",
+              (unsigned long long)n, n_lines);
+        struct client other;
+        client_connect(s.srv, &other);
+        client_text(&other, "{\"id\":1,\"method\":\"ok\"}");
+        client_expect(&other, OK("1"));
+        client_close(&other);
+        rt_set_alloc_hook(rt_world(), NULL, NULL);
+        setup_end(&s);
+        if (!nth.hit)
+            break;
+        CHECK(n < 10000);
+    }
+    return 0;
+}
+
+static void any_allocation_may_fail(void **state)
+{
+    in_world(memory_body, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -545,6 +610,7 @@ int main(void)
         cmocka_unit_test(states_gate_methods),
         cmocka_unit_test(allowed_list_hides),
         cmocka_unit_test(calls_work_in_process),
+        cmocka_unit_test(any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
