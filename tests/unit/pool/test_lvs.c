@@ -44,7 +44,8 @@ static uint64_t n_free(struct pt *t)
 }
 
 /* Runs make_case on a new disk, then check_case in a second engine; judges the disk between. */
-static void two_lives(uint64_t disk_bytes, int (*first)(struct pt *t, void *arg), int (*second)(struct pt *t, void *arg))
+static void two_lives(uint64_t disk_bytes, int (*first)(struct pt *t, void *arg),
+                      int (*second)(struct pt *t, void *arg))
 {
     struct rt_sim_disk *disk = rt_sim_disk_new(disk_bytes, 512);
     for (int cut = 0; cut < 2; cut++) {
@@ -330,7 +331,9 @@ static int esnap_first(struct pt *t, void *arg)
     struct ash_err err = {0};
     start(t);
     pt_make_pool(t, "/d", "tank", C);
-    CHECK_INT(pt_add_disk(t, "malloc:///ext?size_mb=1&uuid=e5a9e5a9-0000-4000-8000-00000000c0de", &err), 0);
+    CHECK_INT(
+        pt_add_disk(t, "malloc:///ext?size_mb=1&uuid=e5a9e5a9-0000-4000-8000-00000000c0de", &err),
+        0);
     CHECK_INT(pt_fill(t, "ext", 0, 1 << 20, 0x44), 0);
     int rc = volume_clone_bdev(pool_find(t->pools, "tank"), "ext", "c", NULL, &c, &err);
     if (rc)
@@ -351,7 +354,9 @@ static int esnap_first(struct pt *t, void *arg)
     CHECK(!info.bdev);
     volume_get_info(find(t, "tank/cs"), &info);
     CHECK_INT(info.state, VOLUME_DEGRADED);
-    CHECK_INT(pt_add_disk(t, "malloc:///ext?size_mb=1&uuid=e5a9e5a9-0000-4000-8000-00000000c0de", &err), 0);
+    CHECK_INT(
+        pt_add_disk(t, "malloc:///ext?size_mb=1&uuid=e5a9e5a9-0000-4000-8000-00000000c0de", &err),
+        0);
     CHECK_INT(pt_fill(t, "tank/c", 8192, 512, 0x47), 0);
     CHECK(pt_holds(t, "tank/c", C, 512, 0x46));
     CHECK(pt_holds(t, "tank/cs", 512, 512, 0x45));
@@ -366,7 +371,9 @@ static int esnap_second(struct pt *t, void *arg)
     volume_get_info(find(t, "tank/cs"), &info);
     CHECK_INT(info.state, VOLUME_DEGRADED);
     CHECK(info.esnap_clone);
-    CHECK_INT(pt_add_disk(t, "malloc:///ext?size_mb=1&uuid=e5a9e5a9-0000-4000-8000-00000000c0de", &err), 0);
+    CHECK_INT(
+        pt_add_disk(t, "malloc:///ext?size_mb=1&uuid=e5a9e5a9-0000-4000-8000-00000000c0de", &err),
+        0);
     CHECK(pt_holds(t, "tank/cs", 512, 512, 0x45));
     CHECK(pt_holds(t, "tank/c", C, 512, 0x46));
     CHECK_INT(volume_delete(find(t, "tank/cs"), NULL), 0);
@@ -386,8 +393,9 @@ static void esnap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(basic), cmocka_unit_test(resize),  cmocka_unit_test(merge_lengths), cmocka_unit_test(unmap),
-        cmocka_unit_test(inflate), cmocka_unit_test(full), cmocka_unit_test(esnap),
+        cmocka_unit_test(basic), cmocka_unit_test(resize),  cmocka_unit_test(merge_lengths),
+        cmocka_unit_test(unmap), cmocka_unit_test(inflate), cmocka_unit_test(full),
+        cmocka_unit_test(esnap),
     };
     return cmocka_run_group_tests_name("lvs", tests, NULL, NULL);
 }
