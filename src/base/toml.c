@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/text.h"
 
 #define MAX_MARKS 4096
@@ -570,7 +571,7 @@ int ash_toml_parse(const char *text, size_t n_bytes, struct json_object **ret_ro
 {
     struct toml t = {.p = text, .end = text + n_bytes, .line = 1, .err = err};
     struct json_object *root = json_object_new_object(), *table = root;
-    t.marks = calloc(MAX_MARKS, sizeof(*t.marks));
+    t.marks = ash_mem_alloc(MAX_MARKS * sizeof(*t.marks));
     if (!t.marks || !root)
         t.rc = ash_err_set(err, ASH_E_NO_MEMORY, NULL, "no memory");
     if (!t.rc && memchr(text, '\0', n_bytes))
@@ -588,7 +589,7 @@ int ash_toml_parse(const char *text, size_t n_bytes, struct json_object **ret_ro
         if (!t.rc && t.p < t.end && !newline(&t))
             bad(&t, "something follows at the end of a line");
     }
-    free(t.marks);
+    ash_mem_free(t.marks);
     if (t.rc) {
         json_object_put(root);
         return t.rc;

@@ -462,6 +462,12 @@ def exports():
         fails(3, "EXPORT_NOT_FOUND", "bench", f"nbd+unix:///x?socket={sock}", "--rw", "read")
         r = ashlar("bench", f"nbd+unix:///two?socket={sock}", "--rw", "write", "--time", "1")
         check(r.code == 1 and "[BDEV_IO]" in r.err, "writing to a read-only export", r)
+        with subprocess.Popen([ASHLAR, "bench", uri, "--rw", "read", "--time", "60"], env=ENV,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as client:
+            wait_for(lambda: d.cli("export", "list", "-o", "json").json[0]["connections"], "a client")
+            d.fails(4, "EXPORT_BUSY", "export", "remove", "one")
+            d.cli("export", "remove", "one", "--force")
+            check(client.wait(20) == 1, "the client is cut off")
         d.cli("export", "remove", "two")
         d.fails(3, "EXPORT_NOT_FOUND", "export", "remove", "two")
 
@@ -645,7 +651,14 @@ def copy_volumes():
     ok("copy", "--disk", path, "cv/w", out)
     check(digest(out, 10 * MIB) == digest(src), "volume to volume differs")
     fails(1, "VOLUME_BAD_SIZE", "copy", "--disk", path, src, "cv/small")
+    fails(1, "VOLUME_BAD_SIZE", "copy", "--disk", path, "-", "cv/small", stdin=b"x" * (5 * MIB))
     fails(3, "VOLUME_NOT_FOUND", "copy", "--disk", path, "cv/nosuch", out)
+    ok("volume", "create", "cv/huge", "1G", "--disk", path)
+    big = random_file("cv-big", 300 * MIB)
+    fails(1, "POOL_FULL", "copy", "--disk", path, big, "cv/huge")
+    ok("check", path)
+    ok("volume", "delete", "cv/huge", "--yes", "--disk", path)
+    os.unlink(big)
     ok("volume", "set-read-only", "cv/w", "--disk", path)
     fails(1, "VOLUME_READ_ONLY", "copy", "--disk", path, src, "cv/w")
     ok("check", path)

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -42,7 +41,7 @@ const char *cli_socket_path(struct cli *cli, char *buf, size_t n_buf)
 static int session(struct cli *cli, struct cli_session **ret, struct ash_err *err)
 {
     if (!cli->session) {
-        cli->session = calloc(1, sizeof(*cli->session));
+        cli->session = rt_alloc(sizeof(*cli->session));
         if (!cli->session)
             return ash_err_set(err, ASH_E_NO_MEMORY, NULL, "no memory for a session");
         cli->session->next_id = 1;
@@ -61,7 +60,7 @@ void cli_session_end(struct cli *cli)
         rt_sock_close(s->sock);
     if (s->tok)
         json_tokener_free(s->tok);
-    free(s);
+    rt_free(s);
     cli->session = NULL;
 }
 
