@@ -492,8 +492,9 @@ static int build_volumes(struct load *l)
                         : LVS_INVALID_PAGE;
     int rc = l->super_page != LVS_INVALID_PAGE ? build_super_blob(l) : 0;
     for (uint32_t idx = 0; idx < s->md_len && rc == 0; idx++) {
-        bool is_root =
-            l->has_masks ? ash_bitmap_test(&l->mask_roots, idx) : looks_like_root(l, idx);
+        bool is_root = l->has_masks
+                           ? ash_bitmap_test(&l->mask_roots, idx)
+                           : looks_like_root(l, idx) || ash_bitmap_test(&l->bad_roots, idx);
         /* The super block names a page that holds a volume's root: nothing we know of makes that,
          * so the page is the volume's. */
         if (is_root && (idx != l->super_page || (!l->super_found && looks_like_root(l, idx))))
