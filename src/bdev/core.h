@@ -18,9 +18,11 @@
 #include "bdev/bdev.h"
 
 enum {
-    FRAME_CHILD = 1u << 0, /* made by the core: no statistics */
-    FRAME_HIST = 1u << 1,  /* goes into the histogram */
-    FRAME_HOOK = 1u << 2,  /* slot->hook sees the completion */
+    FRAME_CHILD = 1u << 0,  /* made by the core: no statistics */
+    FRAME_HIST = 1u << 1,   /* goes into the histogram */
+    FRAME_QUEUED = 1u << 8, /* counted in n_queued[FRAME_QUEUE_GEN ? 1 : 0] */
+    FRAME_QUEUE_GEN = 1u << 9,
+    FRAME_HOOK = 1u << 2, /* slot->hook sees the completion */
 };
 enum { GEN_NONE = 2 };
 
@@ -54,6 +56,10 @@ struct bdev_chcore {
     unsigned n_users;
     struct ash_list grace_cur;  /* wait for inflight[!gen] == 0 */
     struct ash_list grace_next; /* wait for the next change of gen */
+    /* The same for ios that are queued (held, qos_queue) and so not in flight: a grace period
+     * waits for those as well, a quiesce does not. */
+    uint32_t n_queued[2], queue_gen;
+    struct ash_list queue_cur, queue_next;
     struct ash_list free_ios, slabs;
     size_t io_bytes;
     unsigned n_slab_ios, n_ios_out;
@@ -192,6 +198,7 @@ void bdev_gate_submit(struct bdev_channel *ch, struct bdev_io *io);
 void bdev_gate_pass(struct bdev_chcore *core, struct bdev_io *io); /* after QoS */
 void bdev_gate_uncount(struct bdev_io *io);
 void bdev_gate_count(struct bdev_io *io);
+void bdev_gate_enqueue(struct bdev_chcore *core, struct ash_list *queue, struct bdev_io *io);
 void bdev_gate_drained(struct bdev_chcore *core);
 void bdev_gate_update(struct bdev_chcore *core); /* choose ch->submit anew */
 /* Complete with -ECANCELED what waits outside. */
