@@ -303,8 +303,8 @@ static void check_text(struct cli *cli, const char *path, const struct lvs_repor
         cli_out(cli, "\n");
     }
     if (lvs_report_is_clean(r))
-        cli_out(cli, "%s: pool '%s' is sound: %zu volumes, %s%" PRIu64 " repaired\n", path,
-                *r->name ? r->name : "(no name)", r->n_volumes,
+        cli_out(cli, "%s: pool '%s' is sound: %zu volume%s, %s%" PRIu64 " repaired\n", path,
+                *r->name ? r->name : "(no name)", r->n_volumes, r->n_volumes == 1 ? "" : "s",
                 r->clean ? "closed cleanly, " : "not closed cleanly (the next open recovers it), ",
                 r->n_repaired);
     else

@@ -184,10 +184,11 @@ static int tree_of(struct cli *cli, struct json_object *pool, struct json_object
     json_object_array_add(out, o);
     rc = walk(&f, volumes, err);
     if (!rc && !cli->json) {
-        cli_out(cli, "%s: %s, %s free, %zu volumes\n", name,
+        cli_out(cli, "%s: %s, %s free, %zu volume%s\n", name,
                 ash_format_size(cli_ju64(pool, "capacity_bytes"), size, sizeof(size)),
                 ash_format_size(cli_ju64(pool, "free_bytes"), room, sizeof(room)),
-                json_object_array_length(f.volumes));
+                json_object_array_length(f.volumes),
+                json_object_array_length(f.volumes) == 1 ? "" : "s");
         if (json_object_array_length(f.volumes))
             cli_table_print(cli, &f.table);
     }

@@ -189,7 +189,7 @@ int nbd_listen(struct nbd_server *srv, const char *uri, struct ash_err *err)
     if (rc) {
         rt_free(l);
         rt_free(copy);
-        return ash_err_while(err, rc, "while making the NBD server listen on '%s'", uri);
+        return ash_err_while(err, rc, "making the NBD server listen on '%s'", uri);
     }
     l->srv = srv;
     l->uri = copy;
@@ -445,7 +445,7 @@ int nbd_add_export(struct nbd_server *srv, const char *bdev_name, const char *na
     if (rc) {
         ash_htab_remove(&srv->exports, &exp->node);
         export_free(exp);
-        return ash_err_while(err, rc, "while exporting '%s' as '%s'", bdev_name, name);
+        return ash_err_while(err, rc, "exporting '%s' as '%s'", bdev_name, name);
     }
     exp->bdev = bdev_desc_bdev(exp->desc);
     ash_list_push_tail(&srv->export_list, &exp->link);
