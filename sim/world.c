@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lives: an engine on the disk runs steps of the plan until it ends in order, is killed, or loses
+ * power; the next one goes on with what is on the disk. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "export/nbd/nbd.h"
+#include "world.h"
+
+void sim_note(struct sim_world *w, uint64_t what, uint64_t a, uint64_t b)
+{
+    uint64_t now_ns = rt_self() ? rt_now_ns() : 0;
+    w->hash = sim_mix(w->hash + what) ^ sim_mix(a + 0x9e3779b97f4a7c15ull * b);
+    w->hash = sim_mix(w->hash + now_ns);
+}
+
+void sim_wrong(struct sim_world *w, const char *fmt, ...)
+{
+    va_list ap;
+    if (!sim_is_wrong(w)) {
+        va_start(ap, fmt);
+        ash_buf_vfmt(&w->why, fmt, ap);
+        va_end(ap);
+    }
+    if (rt_self())
+        rt_stop(w->rt);
+}
+
+/* ------------------------------------------------------------------ driving */
+
+static void wait_idle(struct sim_world *w, unsigned n_inflight_max, bool control)
+{
+    while (!sim_is_wrong(w) &&
+           (w->n_inflight > n_inflight_max || (control && w->control) || w->stopping))
+        rt_waitq_wait(&w->idle);
+}
+
+struct control {
+    struct sim_world *w;
+    struct sim_step s;
+};
+
+static void control_main(void *arg)
+{
+    struct control *c = arg;
+    sim_control(c->w, &c->s);
+    c->w->control = false;
+    rt_waitq_wake_all(&c->w->idle);
+    rt_free(c);
+}
+
+static void faults_off(struct sim_world *w)
+{
+    w->faults.on = false;
+    sim_faults_hook(w);
+}
+
+/* A countdown to the end begins: in the middle of whatever goes on then. */
+static void begin_end(struct sim_world *w, const struct sim_step *s)
+{
+    w->end = *s;
+    w->cutting = true;
+    w->n_until = s->a[0] % (s->a[3] & 1 ? 20 : 300);
+}
+
+static void start_control(struct sim_world *w, const struct sim_step *s)
+{
+    struct control *c = rt_alloc(sizeof(*c));
+    wait_idle(w, UINT32_MAX - 1, true);
+    *c = (struct control){w, *s};
+    w->control = true;
+    if (rt_task_spawn("control", control_main, c) != 0)
+        sim_wrong(w, "no task");
+}
+
+/* false: the life ends here, in order. */
+static bool drive_step(struct sim_world *w, const struct sim_step *s)
+{
+    bool exclusive = sim_kind_exclusive(s->kind);
+    wait_idle(w, exclusive ? 0 : w->plan->n_inflight_max - 1, exclusive);
+    sim_note(w, 0x400 + s->kind, s->a[0], s->a[1]);
+    if (sim_is_wrong(w))
+        return true;
+    w->counts[s->kind]++;
+    switch (s->kind) {
+    case SIM_WRITE:
+    case SIM_READ:
+    case SIM_FLUSH:
+    case SIM_UNMAP:
+    case SIM_ZEROES:
+    case SIM_NBD:
+        sim_io_start(w, s);
+        break;
+    case SIM_SLEEP:
+        rt_sleep_ns(s->a[0] % 16 ? s->a[1] % 1000000 : s->a[1] % 10000000000ull);
+        break;
+    case SIM_QUIET:
+        faults_off(w);
+        sim_verify(w);
+        break;
+    case SIM_FAULTS:
+        sim_faults_start(w, s);
+        break;
+    case SIM_NO_FAULTS:
+        faults_off(w);
+        break;
+    case SIM_RESTART:
+        w->end = *s;
+        return false;
+    case SIM_KILL:
+    case SIM_CUT:
+        begin_end(w, s);
+        break;
+    default:
+        if (exclusive)
+            sim_control(w, s);
+        else
+            start_control(w, s);
+    }
+    return true;
+}
+
+static bool ends_life(const struct sim_step *s)
+{
+    return s->kind == SIM_KILL || s->kind == SIM_CUT || s->kind == SIM_RESTART ||
+           s->kind == SIM_REOPEN;
+}
+
+static void drive(struct sim_world *w)
+{
+    while (w->next_step < w->plan->n_steps && !sim_is_wrong(w)) {
+        const struct sim_step *s = &w->plan->steps[w->next_step];
+        if (w->cutting && ends_life(s)) {
+            rt_stop(w->rt);
+            rt_sleep_ns(1);
+        }
+        w->next_step++;
+        if (!drive_step(w, s))
+            return;
+    }
+    if (w->cutting) {
+        rt_stop(w->rt);
+        rt_sleep_ns(1);
+    }
+    wait_idle(w, 0, true);
+    w->end = (struct sim_step){.kind = SIM_N_KINDS};
+    faults_off(w);
+    if (w->faulty)
+        w->end.kind = SIM_RESTART; /* the next life has no excuses */
+    else if (!sim_is_wrong(w))
+        sim_finish(w);
+}
+
+/* --------------------------------------------------------------------- lives */
+
+static int start_engine(struct sim_world *w, struct ash_err *err)
+{
+    char uri[96], *name = NULL;
+    int rc = bdev_mgr_create(pool_bdev_modules, NULL, &w->mgr, err);
+    if (rc == 0)
+        rc = pool_mgr_create(w->mgr, &w->pools, err);
+    if (rc == 0)
+        rc = nbd_server_create(w->mgr, &w->nbd, err);
+    snprintf(uri, sizeof(uri),
+             "malloc:///ext?num_blocks=%u&blk_size=%u&uuid=e5a9e5a9-0000-4000-8000-00000000c0de",
+             SIM_EXT_BYTES / SIM_BLOCK, SIM_BLOCK);
+    if (rc == 0)
+        rc = bdev_create_uri(w->mgr, uri, &name, err);
+    rt_free(name);
+    name = NULL;
+    if (rc == 0)
+        rc = sim_fill_ext(w);
+    if (rc == 0)
+        rc = bdev_create_uri(w->mgr, "aio:///d", &name, err);
+    bdev_wait_for_examine(w->mgr);
+    if (rc == 0 && w->n_lives == 1) {
+        struct pool *pool;
+        struct pool_create_opts opts = {.cluster_bytes = (uint32_t)w->plan->cluster_bytes,
+                                        .uuid = {{0x54}}};
+        rc = pool_create(w->pools, name, "tank", &opts, &pool, err);
+    }
+    rt_free(name);
+    return rc;
+}
+
+static int life_main(void *arg)
+{
+    struct sim_world *w = arg;
+    struct ash_err err = {0};
+    int rc = start_engine(w, &err);
+    if (rc || !sim_pool(w)) {
+        sim_wrong(w, "the pool does not open: %s", rc ? err.text : "nothing was found on the disk");
+        return -1;
+    }
+    sim_settle(w);
+    if (!sim_is_wrong(w))
+        drive(w);
+    if (sim_is_wrong(w))
+        return -1;
+    nbd_server_destroy(w->nbd);
+    pool_mgr_destroy(w->pools);
+    bdev_mgr_destroy(w->mgr);
+    return 0;
+}
+
+static void life_task(void *arg)
+{
+    struct sim_world *w = arg;
+    w->life_rc = life_main(w);
+    w->cutting = false;
+    rt_stop(w->rt);
+}
+
+/* false: that was the last. */
+static bool live(struct sim_world *w)
+{
+    struct rt_opts opts;
+    rt_opts_init(&opts);
+    opts.backend = RT_BACKEND_SIM;
+    opts.n_reactors = w->plan->n_reactors;
+    opts.seed = sim_mix(w->plan->seed + 1000003 * ++w->n_lives);
+    w->faults.on = w->faulty = w->removed = w->stopping = w->control = w->cutting = false;
+    w->n_inflight = 0;
+    w->life_rc = 1;
+    if (w->verbose)
+        fprintf(stderr, "life %llu\n", (unsigned long long)w->n_lives);
+    if (rt_create(&opts, &w->rt, NULL) != 0 || rt_sim_attach(w->rt, "/d", w->disk) != 0) {
+        sim_wrong(w, "no world");
+        return false;
+    }
+    sim_faults_hook(w);
+    rt_waitq_init(&w->idle);
+    int rc = rt_task_spawn_on(rt_reactor(w->rt, 0), "life", life_task, w);
+    if (rc == 0)
+        rc = rt_run(w->rt);
+    if (rc == -EDEADLK)
+        sim_wrong(w, "nothing will ever happen again, and %u ios and %s are under way",
+                  w->n_inflight, w->control ? "a control operation" : "no control operation");
+    else if (rc)
+        sim_wrong(w, "the world cannot run: %s", ash_strerror(rc));
+    if (w->life_rc == 0) /* it closed in order: whatever still wants to run may, then nothing is */
+        (void)rt_run(w->rt);
+    if (w->life_rc == 0 && rt_sim_n_live(w->rt) != 0)
+        sim_wrong(w, "%zu things were left behind by an orderly close", rt_sim_n_live(w->rt));
+    rt_sim_discard(w->rt);
+    w->rt = NULL;
+    return !sim_is_wrong(w) && w->end.kind != SIM_N_KINDS;
+}
+
+bool sim_world_run(struct sim_world *w, const struct sim_plan *plan, bool verbose)
+{
+    *w = (struct sim_world){.plan = plan, .verbose = verbose};
+    w->disk = rt_sim_disk_new(plan->disk_bytes, plan->block_bytes);
+    w->medium = rt_sim_image_new(plan->disk_bytes);
+    ASH_ASSERT(w->disk && w->medium);
+    rt_sim_disk_set_device(w->disk, plan->is_device);
+    rt_sim_disk_set_features(w->disk, plan->can_punch, plan->can_punch);
+    rt_sim_disk_set_log(w->disk, &w->log);
+    w->end.kind = SIM_N_KINDS;
+    while (live(w)) {
+        sim_note(w, 0x500 + w->end.kind, w->log.n_entries, 0);
+        sim_disk_after(w);
+        w->end.kind = SIM_N_KINDS;
+        if (sim_is_wrong(w))
+            break;
+    }
+    return !sim_is_wrong(w);
+}
+
+void sim_world_free(struct sim_world *w)
+{
+    ora_free(&w->ora);
+    rt_sim_disk_set_log(w->disk, NULL);
+    rt_sim_disk_put(w->disk);
+    rt_sim_image_free(w->medium);
+    rt_sim_log_free(&w->log);
+    ash_buf_free(&w->why);
+}
