@@ -114,6 +114,10 @@ static bool drive_step(struct sim_world *w, const struct sim_step *s)
     case SIM_CUT:
         begin_end(w, s);
         break;
+    case SIM_REOPEN:
+        faults_off(w);
+        sim_control(w, s);
+        break;
     default:
         if (exclusive)
             sim_control(w, s);

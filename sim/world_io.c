@@ -143,6 +143,8 @@ static int io_there(void *arg)
     struct ora_vol *v = ora_find(&io->w->ora, io->vol_id);
     if (!v)
         return -ENODEV;
+    if (io->block + io->n_blocks > v->n_rooms)
+        return -EINVAL; /* cut off by a resize */
     struct bdev_channel *ch = bdev_channel_get(io->desc);
     if (!ch)
         return -ENOMEM;

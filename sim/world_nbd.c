@@ -105,6 +105,8 @@ static int do_write(struct client *c, uint64_t block, uint64_t n, bool fua, uint
     struct ora_vol *v = ora_find(&c->w->ora, c->vol_id);
     if (!v)
         return -ENODEV;
+    if (block + n > v->n_rooms)
+        return -EINVAL; /* cut off by a resize */
     uint64_t submit = ora_write_begin(&c->w->ora, v, block, n, false);
     for (uint64_t i = 0; i < n * SIM_BLOCK; i += 8) {
         uint64_t tag = ora_tag(v, block + i / SIM_BLOCK, submit);
