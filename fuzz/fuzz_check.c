@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
     if (n_bytes < 1)
         return 0;
     uint8_t *disk = calloc(1, KEPT_BYTES);
-    struct lvs_check_dev dev = {mem_read, mem_write, mem_flush, DEVICE_BYTES, 512, disk};
+    struct lvs_check_dev dev = {mem_read, mem_write, mem_flush, NULL, DEVICE_BYTES, 512, disk};
     struct lvs_check_opts opts = {.quick = data[0] & QUICK};
     struct lvs_report r;
     struct ash_buf text = {0};

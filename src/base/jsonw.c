@@ -20,10 +20,23 @@ static size_t next_code_point(const char *text, size_t n_bytes, uint32_t *ret_cp
     return n;
 }
 
+static bool is_plain(char c)
+{
+    return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\';
+}
+
 static void quote(struct ash_buf *buf, const char *text, size_t n_bytes)
 {
     ash_buf_chr(buf, '"');
     for (size_t i = 0; i < n_bytes;) {
+        size_t run = 0;
+        while (i + run < n_bytes && is_plain(text[i + run]))
+            run++;
+        if (run) {
+            ash_buf_add(buf, text + i, run);
+            i += run;
+            continue;
+        }
         uint32_t cp;
         i += next_code_point(text + i, n_bytes - i, &cp);
         static const char shorts[] = "\b\f\n\r\t\"\\", letters[] = "bfnrt\"\\";
@@ -104,7 +117,12 @@ void ash_jsonw_str(struct ash_jsonw *w, const char *name, const char *text)
 void ash_jsonw_u64(struct ash_jsonw *w, const char *name, uint64_t n)
 {
     start_value(w, name);
-    ash_buf_fmt(w->buf, "%llu", (unsigned long long)n);
+    char digits[20];
+    size_t pos = sizeof(digits);
+    do
+        digits[--pos] = (char)('0' + n % 10);
+    while (n /= 10);
+    ash_buf_add(w->buf, digits + pos, sizeof(digits) - pos);
 }
 
 void ash_jsonw_i64(struct ash_jsonw *w, const char *name, int64_t n)

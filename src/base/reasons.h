@@ -62,6 +62,8 @@ X(BDEV_URI_PARAM, EINVAL, "a parameter of the device URI could not be read",
   "`ashlar help uri` lists what each scheme takes")
 X(BDEV_WRONG_UUID, EINVAL, "the device exists with another UUID",
   "leave the uuid out or use the right one")
+X(BDEV_INJECT_INVALID, EINVAL, "a fault injection rule cannot be used",
+  "write inject://DEVICE?domain=block&op=read&stage=compl&method=status&retries=N")
 
 /* pools */
 X(POOL_NOT_FOUND, ENODEV, "no pool has this name or UUID", "`ashlar pool list` lists pools")
@@ -142,6 +144,8 @@ X(EXPORT_EXISTS, EEXIST, "an export of this name exists", "choose another name")
 X(EXPORT_NOT_FOUND, ENOENT, "no export has this name", "`ashlar export list` lists exports")
 X(EXPORT_LIMIT, EBUSY, "a limit on exports, listeners or connections is reached",
   "raise the limit or remove some")
+X(EXPORT_BUSY, EBUSY, "the export has connected clients",
+  "disconnect them or remove it by force")
 
 /* control */
 X(RPC_CONNECT, EIO, "the daemon does not answer on its socket",

@@ -72,9 +72,10 @@ static void free_slabs(struct bdev_chcore *core)
 
 static void init_lists(struct bdev_chcore *core)
 {
-    struct ash_list *lists[] = {&core->grace_cur, &core->grace_next,  &core->free_ios,
-                                &core->slabs,     &core->held,        &core->qos_queue,
-                                &core->nomem,     &core->split_stuck, &core->free_splits};
+    struct ash_list *lists[] = {&core->queue_cur,   &core->queue_next, &core->grace_cur,
+                                &core->grace_next,  &core->free_ios,   &core->slabs,
+                                &core->held,        &core->qos_queue,  &core->nomem,
+                                &core->split_stuck, &core->free_splits};
     for (size_t i = 0; i < ASH_N_ELEMS(lists); i++)
         ash_list_init(lists[i]);
 }

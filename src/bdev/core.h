@@ -18,9 +18,11 @@
 #include "bdev/bdev.h"
 
 enum {
-    FRAME_CHILD = 1u << 0, /* made by the core: no statistics */
-    FRAME_HIST = 1u << 1,  /* goes into the histogram */
-    FRAME_HOOK = 1u << 2,  /* slot->hook sees the completion */
+    FRAME_CHILD = 1u << 0,  /* made by the core: no statistics */
+    FRAME_HIST = 1u << 1,   /* goes into the histogram */
+    FRAME_QUEUED = 1u << 8, /* counted in n_queued[FRAME_QUEUE_GEN ? 1 : 0] */
+    FRAME_QUEUE_GEN = 1u << 9,
+    FRAME_HOOK = 1u << 2, /* slot->hook sees the completion */
 };
 enum { GEN_NONE = 2 };
 
@@ -54,6 +56,10 @@ struct bdev_chcore {
     unsigned n_users;
     struct ash_list grace_cur;  /* wait for inflight[!gen] == 0 */
     struct ash_list grace_next; /* wait for the next change of gen */
+    /* The same for ios that are queued (held, qos_queue) and so not in flight: a grace period
+     * waits for those as well, a quiesce does not. */
+    uint32_t n_queued[2], queue_gen;
+    struct ash_list queue_cur, queue_next;
     struct ash_list free_ios, slabs;
     size_t io_bytes;
     unsigned n_slab_ios, n_ios_out;
@@ -128,6 +134,7 @@ struct bdev_core {
     bool hist_enabled;
     struct bdev_hist_opts hist_opts;
     uint32_t hist_min_range, hist_max_range;
+    struct bdev_hook *hook;
     unsigned n_slots;
     struct bdev_slot slots[];
 };
@@ -146,6 +153,7 @@ struct bdev_desc {
 struct bdev_mgr {
     struct rt *rt;
     struct ash_list bdevs, watches, manual; /* manual: names to examine */
+    struct ash_list injections;             /* inject.c */
     struct ash_htab names;
     struct bdev_module **modules;
     void **states;
@@ -190,6 +198,7 @@ void bdev_gate_submit(struct bdev_channel *ch, struct bdev_io *io);
 void bdev_gate_pass(struct bdev_chcore *core, struct bdev_io *io); /* after QoS */
 void bdev_gate_uncount(struct bdev_io *io);
 void bdev_gate_count(struct bdev_io *io);
+void bdev_gate_enqueue(struct bdev_chcore *core, struct ash_list *queue, struct bdev_io *io);
 void bdev_gate_drained(struct bdev_chcore *core);
 void bdev_gate_update(struct bdev_chcore *core); /* choose ch->submit anew */
 /* Complete with -ECANCELED what waits outside. */
@@ -255,6 +264,11 @@ bool bdev_qos_take(struct bdev_qos_state *qos, const struct bdev_io *io);
 void bdev_qos_wait(struct bdev_chcore *core, struct bdev_io *io);
 void bdev_qos_fire(struct rt_timer *timer);
 void bdev_qos_release(struct bdev_chcore *core);
+
+/* inject.c */
+int bdev_inject_apply(struct bdev *bdev) ASH_MAY_WAIT; /* after a change of rules or names */
+void bdev_inject_gone(struct bdev_core *core);
+void bdev_inject_clear(struct bdev_mgr *mgr);
 
 /* registry.c */
 void bdev_send_remove(struct bdev_desc *desc);

@@ -64,6 +64,52 @@ void bdev_grace_start(struct bdev_chcore *core, struct bdev_grace_wait *wait)
         bdev_gate_drained(core);
 }
 
+/* An io leaves the counted ones and is queued. Wherever it is queued again before it enters, it is
+ * the same wait. */
+void bdev_gate_enqueue(struct bdev_chcore *core, struct ash_list *queue, struct bdev_io *io)
+{
+    struct bdev_frame *f = io->frame;
+    bdev_gate_uncount(io);
+    if (!(f->reserved & FRAME_QUEUED)) {
+        f->reserved |= FRAME_QUEUED | (core->queue_gen ? FRAME_QUEUE_GEN : 0);
+        core->n_queued[core->queue_gen]++;
+    }
+    ash_list_push_tail(queue, &io->link);
+}
+
+static void queue_drained(struct bdev_chcore *core)
+{
+    while (core->n_queued[core->queue_gen ^ 1] == 0) {
+        struct ash_list *l;
+        while ((l = ash_list_pop_head(&core->queue_cur))) {
+            struct bdev_grace_wait *w = ash_list_entry(l, struct bdev_grace_wait, link);
+            w->done(w);
+        }
+        if (ash_list_empty(&core->queue_next))
+            return;
+        ash_list_splice_tail(&core->queue_cur, &core->queue_next);
+        core->queue_gen ^= 1;
+    }
+}
+
+/* The io enters, or ends; it is counted again. */
+static void leave_queue(struct bdev_chcore *core, struct bdev_io *io)
+{
+    struct bdev_frame *f = io->frame;
+    if (!(f->reserved & FRAME_QUEUED))
+        return;
+    uint32_t gen = f->reserved & FRAME_QUEUE_GEN ? 1 : 0;
+    f->reserved &= ~(uint32_t)(FRAME_QUEUED | FRAME_QUEUE_GEN);
+    if (--core->n_queued[gen] == 0 && gen != core->queue_gen)
+        queue_drained(core);
+}
+
+static void queue_grace_start(struct bdev_chcore *core, struct bdev_grace_wait *wait)
+{
+    ash_list_push_tail(&core->queue_next, &wait->link);
+    queue_drained(core);
+}
+
 /* ------------------------------------------------------------ submission */
 
 static bool touches(const struct bdev_gate *g, const struct bdev_io *io)
@@ -92,16 +138,17 @@ static struct bdev_gate *gate_for(const struct bdev_slot *slot, const struct bde
 void bdev_gate_pass(struct bdev_chcore *core, struct bdev_io *io)
 {
     const struct bdev_gate *g = gate_for(core->slot, io);
-    if (g && core->slot->removed && g->kind != GATE_LOCK) {
-        bdev_io_done_soon(io, -ECANCELED);
-    } else if (g) {
-        bdev_gate_uncount(io);
-        ash_list_push_tail(&core->held, &io->link);
-    } else if (!ash_list_empty(&core->nomem)) {
-        ash_list_push_tail(&core->nomem, &io->link);
-    } else {
-        bdev_enter(io->frame->ch, io);
+    if (g && !(core->slot->removed && g->kind != GATE_LOCK)) {
+        bdev_gate_enqueue(core, &core->held, io);
+        return;
     }
+    leave_queue(core, io);
+    if (g)
+        bdev_io_done_soon(io, -ECANCELED);
+    else if (!ash_list_empty(&core->nomem))
+        ash_list_push_tail(&core->nomem, &io->link);
+    else
+        bdev_enter(io->frame->ch, io);
 }
 
 void bdev_gate_submit(struct bdev_channel *ch, struct bdev_io *io)
@@ -125,7 +172,6 @@ void bdev_gate_submit(struct bdev_channel *ch, struct bdev_io *io)
             bdev_io_done_soon(io, -ECANCELED);
             return;
         }
-        bdev_gate_uncount(io);
         bdev_qos_wait(core, io);
         return;
     }
@@ -141,13 +187,14 @@ void bdev_gate_update(struct bdev_chcore *core)
         core->view[i].submit = is_gated ? bdev_gate_submit : core->enter;
 }
 
-static void cancel_list(struct ash_list *list, bool is_counted)
+static void cancel_list(struct bdev_chcore *core, struct ash_list *list, bool is_counted)
 {
     struct ash_list *l;
     while ((l = ash_list_pop_head(list))) {
         struct bdev_io *io = ash_list_entry(l, struct bdev_io, link);
         if (!is_counted)
             bdev_gate_count(io);
+        leave_queue(core, io);
         bdev_io_done_soon(io, -ECANCELED);
     }
 }
@@ -155,9 +202,9 @@ static void cancel_list(struct ash_list *list, bool is_counted)
 void bdev_gate_abort_queued(struct bdev_chcore *core)
 {
     rt_timer_stop(&core->qos_timer);
-    cancel_list(&core->qos_queue, false);
-    cancel_list(&core->held, false);
-    cancel_list(&core->nomem, true);
+    cancel_list(core, &core->qos_queue, false);
+    cancel_list(core, &core->held, false);
+    cancel_list(core, &core->nomem, true);
     bdev_gate_update(core);
 }
 
@@ -657,13 +704,21 @@ static void grace_part_ended(struct bdev_grace_wait *wait)
     rt_post(rt_reactor(rt_world(), 0), &part->job);
 }
 
+/* What was queued at the call has entered by now: it is in flight, with the rest. */
+static void grace_part_entered(struct bdev_grace_wait *wait)
+{
+    struct grace_part *part = ash_container_of(wait, struct grace_part, wait);
+    part->wait.done = grace_part_ended;
+    bdev_grace_start(my_slot(part->bdev)->ch, &part->wait);
+}
+
 static void grace_part_run(struct rt_job *job)
 {
     struct grace_part *part = ash_container_of(job, struct grace_part, job);
     struct bdev_slot *slot = my_slot(part->bdev);
-    part->wait.done = grace_part_ended;
+    part->wait.done = grace_part_entered;
     if (slot->ch)
-        bdev_grace_start(slot->ch, &part->wait);
+        queue_grace_start(slot->ch, &part->wait);
     else
         grace_part_ended(&part->wait);
 }

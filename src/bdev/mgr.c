@@ -40,6 +40,8 @@ static void examine_task(void *arg)
     struct bdev_core *core = bdev->core;
     bool wanted =
         (!mgr->opts.no_auto_examine || is_on_manual_list(bdev)) && bdev_supports(bdev, BDEV_READ);
+    if (!ash_list_empty(&mgr->injections))
+        bdev_inject_apply(bdev); /* without memory the device works, without its faults */
     for (size_t i = 0; wanted && i < mgr->n_modules && !core->removing; i++)
         if (mgr->modules[i]->examine_config)
             mgr->modules[i]->examine_config(mgr, bdev);
@@ -145,6 +147,7 @@ static size_t count_modules(struct bdev_module *const *list)
 
 static void mgr_free(struct bdev_mgr *mgr)
 {
+    bdev_inject_clear(mgr);
     while (mgr->n_inited) {
         size_t i = --mgr->n_inited;
         if (mgr->modules[i]->fini)
@@ -197,6 +200,7 @@ int bdev_mgr_create(struct bdev_module *const *extra, const struct bdev_mgr_opts
     ash_list_init(&mgr->bdevs);
     ash_list_init(&mgr->watches);
     ash_list_init(&mgr->manual);
+    ash_list_init(&mgr->injections);
     rt_waitq_init(&mgr->examine_done);
     rt_waitq_init(&mgr->bdev_gone);
     int rc = mgr_init(mgr, extra);

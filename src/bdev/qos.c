@@ -67,7 +67,7 @@ static void arm(struct bdev_chcore *core)
 
 void bdev_qos_wait(struct bdev_chcore *core, struct bdev_io *io)
 {
-    ash_list_push_tail(&core->qos_queue, &io->link);
+    bdev_gate_enqueue(core, &core->qos_queue, io);
     arm(core);
 }
 

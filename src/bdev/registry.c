@@ -200,6 +200,7 @@ static void core_free(struct bdev *bdev)
     ash_list_remove(&core->link);
     for (unsigned i = 0; i < core->n_slots; i++)
         rt_free(core->slots[i].hist);
+    bdev_inject_gone(core);
     rt_free(core->qos_state);
     rt_free(core);
     bdev->core = NULL;

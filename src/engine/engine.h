@@ -12,7 +12,9 @@ struct nbd_server;
 
 struct ash_engine_opts {
     bool no_auto_examine;
-    bool pools_read_only; /* open pools without writing a byte; dirty ones are recovered in memory */
+    bool
+        pools_read_only; /* open pools without writing a byte; dirty ones are recovered in memory */
+    bool wait_for_start; /* create an empty shell; ash_engine_start makes the rest */
 };
 
 /* Control reactor, in a task. opts may be NULL. */
@@ -21,9 +23,28 @@ int ash_engine_create(const struct ash_engine_opts *opts, struct ash_engine **re
 /* Exports go first, then pools are closed cleanly, then devices. NULL is fine. */
 void ash_engine_destroy(struct ash_engine *engine) ASH_MAY_WAIT;
 
+/* Make the bdev manager, pools and NBD server of an engine that was created with wait_for_start
+ * (before this they are NULL). */
+int ash_engine_start(struct ash_engine *engine, struct ash_err *err) ASH_MAY_WAIT;
+bool ash_engine_started(const struct ash_engine *engine);
+/* Before the start only. */
+void ash_engine_set_auto_examine(struct ash_engine *engine, bool on);
+bool ash_engine_auto_examine(const struct ash_engine *engine);
+
 struct bdev_mgr *ash_engine_bdevs(struct ash_engine *engine);
 struct pool_mgr *ash_engine_pools(struct ash_engine *engine);
-/* Made at the first use. NULL when memory is out. */
+/* NULL only before the start. */
 struct nbd_server *ash_engine_nbd(struct ash_engine *engine);
+
+/* Something of a control face that lives as long as the engine (embed it; zero it first). destroy
+ * runs at the begin of ash_engine_destroy, last attached first. key: a literal, compared as text.
+ */
+struct ash_engine_part {
+    const char *key;
+    void (*destroy)(struct ash_engine_part *part); /* may wait */
+    struct ash_list link;
+};
+void ash_engine_attach(struct ash_engine *engine, struct ash_engine_part *part);
+struct ash_engine_part *ash_engine_part(struct ash_engine *engine, const char *key); /* NULL */
 
 #endif

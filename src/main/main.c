@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdio.h>
+/* The one binary: daemon (also called as ashlard or spdk_tgt) and command line. */
+#include <signal.h>
 
-int main(void)
+#include "main/host.h"
+
+int main(int argc, char **argv)
 {
-    puts("ashlar");
-    return 0;
+    /* A reader that went away is an error of the write, not the end of the process. */
+    signal(SIGPIPE, SIG_IGN);
+    return cli_main(&host, argc, argv);
 }

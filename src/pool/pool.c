@@ -8,8 +8,8 @@
 #include "base/assert.h"
 #include "pool/pool_internal.h"
 
-extern struct bdev_module lvs_bdev_module;
-struct bdev_module *const pool_bdev_modules[] = {&lvs_bdev_module, NULL};
+extern struct bdev_module lvs_bdev_module, lvs_uri_module;
+struct bdev_module *const pool_bdev_modules[] = {&lvs_bdev_module, &lvs_uri_module, NULL};
 
 enum { COPY_KEEP_S = 600 }; /* how long the end of a shallow copy stays readable */
 
@@ -23,6 +23,7 @@ int pool_mgr_create(struct bdev_mgr *bdevs, struct pool_mgr **ret_pools, struct 
     pools->bdevs = bdevs;
     ash_list_init(&pools->pools);
     ash_list_init(&pools->copies);
+    rt_waitq_init(&pools->closed_q);
     bdev_mgr_set_pools(bdevs, pools);
     *ret_pools = pools;
     return 0;

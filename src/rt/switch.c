@@ -92,6 +92,7 @@ void *rt_switch_prepare(void *bottom, void *top, void (*entry)(void))
 
 #else
 
+#include <signal.h>
 #include <ucontext.h>
 
 /* A "stack pointer" is a ucontext_t here: at the top of a task's stack, or in the frame of the
@@ -100,6 +101,8 @@ void rt_switch_stack(void **save_sp, void *load_sp)
 {
     ucontext_t here;
     *save_sp = &here;
+    /* the signal mask is the thread's, not the task's */
+    pthread_sigmask(SIG_BLOCK, NULL, &((ucontext_t *)load_sp)->uc_sigmask);
     swapcontext(&here, load_sp);
 }
 

@@ -29,9 +29,18 @@ int bdev_uri_plain_name(const struct bdev_uri *uri, char **ret_name, struct ash_
     return bdev_uri_path_name(uri, "empty path", ret_name, err);
 }
 
+int bdev_uri_result(int rc, char *name, char **ret_name)
+{
+    if (rc)
+        rt_free(name);
+    else
+        *ret_name = name;
+    return rc;
+}
+
 uint64_t bdev_uri_blocks(uint64_t size_mb, uint64_t num_blocks, uint32_t block_bytes)
 {
-    if (num_blocks)
+    if (num_blocks || block_bytes == 0)
         return num_blocks;
     /* more than any memory holds stays more than any memory holds */
     return size_mb > UINT64_MAX >> 21 ? UINT64_MAX / block_bytes : (size_mb << 20) / block_bytes;
@@ -76,8 +85,9 @@ void bdev_mod_config(struct ash_jsonw *w, const char *method, const struct bdev 
     ash_jsonw_str(w, "name", bdev->name);
 }
 
-void bdev_mod_config_blocks(struct ash_jsonw *w, const struct bdev *bdev)
+void bdev_mod_config_blocks(struct ash_jsonw *w, const char *method, const struct bdev *bdev)
 {
+    bdev_mod_config(w, method, bdev);
     ash_jsonw_u64(w, "num_blocks", bdev->size_bytes / bdev->block_bytes);
     ash_jsonw_u64(w, "block_size", bdev->block_bytes);
     ash_jsonw_u64(w, "physical_block_size", bdev->phys_block_bytes);

@@ -570,11 +570,7 @@ static int uri_create(struct bdev_mgr *mgr, struct bdev_module *module, const st
             c.block_size = rt_path_is_blockdev(name) ? 0 : 512;
         rc = disk_create(mgr, module, &c, err);
     }
-    if (rc)
-        rt_free(name);
-    else
-        *ret_name = name;
-    return rc;
+    return bdev_uri_result(rc, name, ret_name);
 }
 
 static int aio_uri_create(struct bdev_mgr *mgr, const struct bdev_uri *uri, void *params,

@@ -40,11 +40,7 @@ static int uri_create(struct bdev_mgr *mgr, const struct bdev_uri *uri, void *pa
         rc = ash_err_set(err, ASH_E_BDEV_WRONG_UUID, name,
                          "Failed to create a BDEV: '%s' already exists with a different UUID: '%s'",
                          name, ash_uuid_format(&bdev->uuid, text));
-    if (rc)
-        rt_free(name);
-    else
-        *ret_name = name;
-    return rc;
+    return bdev_uri_result(rc, name, ret_name);
 }
 
 /* Users of the alias hear of it by the notification; a device that is gone is no failure. */

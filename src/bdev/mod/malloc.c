@@ -76,8 +76,7 @@ static void disk_destroy(struct bdev *bdev)
 
 static void disk_dump_config(struct bdev *bdev, struct ash_jsonw *w)
 {
-    bdev_mod_config(w, "bdev_malloc_create", bdev);
-    bdev_mod_config_blocks(w, bdev);
+    bdev_mod_config_blocks(w, "bdev_malloc_create", bdev);
     ash_jsonw_u64(w, "optimal_io_boundary", bdev->boundary_bytes / bdev->block_bytes);
     bdev_mod_config_end(w, bdev);
 }
@@ -289,11 +288,7 @@ static int uri_create(struct bdev_mgr *mgr, const struct bdev_uri *uri, void *pa
         rc = bdev_uri_exists(name, err);
     else if (rc == 0)
         rc = disk_create(mgr, &c, &made, err);
-    if (rc)
-        rt_free(name);
-    else
-        *ret_name = name;
-    return rc;
+    return bdev_uri_result(rc, name, ret_name);
 }
 
 static int module_init(struct bdev_mgr *mgr, void **ret_state)

@@ -26,6 +26,8 @@ int bdev_uri_path_name(const struct bdev_uri *uri, const char *empty_text, char 
                        struct ash_err *err);
 /* The same as a module's uri_name; "empty path" when there is none. */
 int bdev_uri_plain_name(const struct bdev_uri *uri, char **ret_name, struct ash_err *err);
+/* The end of a uri_create: give the name out or free it. Returns rc. */
+int bdev_uri_result(int rc, char *name, char **ret_name);
 /* size_mb and num_blocks of malloc and null as a number of blocks; 0 for neither. */
 uint64_t bdev_uri_blocks(uint64_t size_mb, uint64_t num_blocks, uint32_t block_bytes);
 
@@ -41,13 +43,18 @@ int bdev_mod_delete(struct ash_call *call, const char *name,
                     const struct bdev_module *module) ASH_MAY_WAIT;
 /* Opens {"method":m,"params":{"name":n; the caller goes on with parameters, then ..._end. */
 void bdev_mod_config(struct ash_jsonw *w, const char *method, const struct bdev *bdev);
-void bdev_mod_config_blocks(struct ash_jsonw *w, const struct bdev *bdev); /* sizes */
+/* The same, and the sizes. */
+void bdev_mod_config_blocks(struct ash_jsonw *w, const char *method, const struct bdev *bdev);
 void bdev_mod_config_end(struct ash_jsonw *w, const struct bdev *bdev);
+
+/* The rc of an io that stands for an NVMe status. */
+int bdev_rc_of_nvme(unsigned sct, unsigned sc);
 
 /* Copying between an io's vector and one piece of memory. */
 void bdev_iov_from(const struct iovec *iov, uint32_t n_iov, const void *from);
 void bdev_iov_to(const struct iovec *iov, uint32_t n_iov, void *to);
 int bdev_iov_compare(const struct iovec *iov, uint32_t n_iov, const void *with); /* -EILSEQ */
+
 void bdev_iov_zero(const struct iovec *iov, uint32_t n_iov);
 
 #endif

@@ -32,8 +32,7 @@ static void disk_destroy(struct bdev *bdev)
 
 static void disk_dump_config(struct bdev *bdev, struct ash_jsonw *w)
 {
-    bdev_mod_config(w, "bdev_null_create", bdev);
-    bdev_mod_config_blocks(w, bdev);
+    bdev_mod_config_blocks(w, "bdev_null_create", bdev);
     bdev_mod_config_end(w, bdev);
 }
 
@@ -44,27 +43,29 @@ static const struct bdev_ops disk_ops = {
     .dump_config = disk_dump_config,
 };
 
-struct create_params {
+struct params {
     char *name;
-    uint64_t num_blocks;
-    uint32_t block_size, physical_block_size, md_size, dif_pi_format;
-    int32_t dif_type;
+    uint64_t num_blocks, size_mb;
+    uint32_t block_size, physical_block_size, md_size, dif_type, dif_pi_format;
     bool dif_is_head_of_md;
     struct ash_uuid uuid;
     uint32_t preferred_write_alignment, preferred_write_granularity, optimal_write_size,
         preferred_unmap_alignment, preferred_unmap_granularity;
 };
 
-#define P(field, type, help) ASH_PARAM(struct create_params, field, type, 0, NULL, help)
+#define P(field, type, help) ASH_PARAM(struct params, field, type, 0, NULL, help)
+#define RENAMED(pname, field, ptype, pflags, pdflt, phelp)                                         \
+    {                                                                                              \
+        pname, ptype, pflags, offsetof(struct params, field), SIZE_MAX, pdflt, NULL, phelp         \
+    }
 static const struct ash_param create_table[] = {
-    ASH_PARAM(struct create_params, name, ASH_P_STR, ASH_P_REQUIRED, NULL, "name of the device"),
-    ASH_PARAM(struct create_params, num_blocks, ASH_P_U64, ASH_P_REQUIRED, NULL, "size in blocks"),
-    ASH_PARAM(struct create_params, block_size, ASH_P_U32, ASH_P_REQUIRED, NULL,
-              "bytes of a block, a multiple of 512"),
+    ASH_PARAM(struct params, name, ASH_P_STR, ASH_P_REQUIRED, NULL, "name of the device"),
+    ASH_PARAM(struct params, num_blocks, ASH_P_U64, ASH_P_REQUIRED, NULL, "size in blocks"),
+    ASH_PARAM(struct params, block_size, ASH_P_U32, ASH_P_REQUIRED, NULL, "a multiple of 512"),
     P(uuid, ASH_P_UUID, "UUID; a random one if none"),
     P(physical_block_size, ASH_P_U32, "bytes"),
     P(md_size, ASH_P_U32, "metadata per block: only 0"),
-    P(dif_type, ASH_P_I32, "protection: only 0"),
+    P(dif_type, ASH_P_U32, "protection: only 0"),
     P(dif_is_head_of_md, ASH_P_BOOL, "no effect"),
     P(dif_pi_format, ASH_P_U32, "no effect"),
     P(preferred_write_alignment, ASH_P_U32, "hint, in blocks"),
@@ -75,19 +76,18 @@ static const struct ash_param create_table[] = {
     {.name = NULL},
 };
 
-static int disk_create(struct bdev_mgr *mgr, const struct create_params *p,
+static int disk_create(struct bdev_mgr *mgr, const struct params *p,
                        struct ash_err *err) ASH_MAY_WAIT
 {
     if (p->num_blocks == 0 || p->block_size == 0 || p->block_size % 512 || p->md_size ||
         p->dif_type || p->num_blocks > (UINT64_MAX >> 1) / p->block_size)
         return ash_err_set(err, ASH_E_BDEV_BAD_GEOMETRY, p->name,
-                           "null disk '%s': num_blocks must not be 0, block_size a multiple of "
-                           "512, md_size and dif_type 0",
+                           "null disk '%s': bad num_blocks, block_size, md_size or dif_type",
                            p->name);
     struct null_disk *d = rt_alloc(sizeof(*d));
-    if (d)
-        d->name = rt_strdup(p->name);
-    int rc = d && d->name ? 0 : ash_err_set(err, ASH_E_NO_MEMORY, p->name, "no memory for a disk");
+    int rc = d && (d->name = rt_strdup(p->name))
+                 ? 0
+                 : ash_err_set(err, ASH_E_NO_MEMORY, p->name, "no memory for a disk");
     if (rc == 0) {
         d->bdev = (struct bdev){
             .name = d->name,
@@ -114,10 +114,9 @@ static int disk_create(struct bdev_mgr *mgr, const struct create_params *p,
 
 static int run_create(struct ash_call *call, void *params)
 {
-    struct create_params *p = params;
-    int rc = disk_create(call->bdevs, p, call->err);
+    int rc = disk_create(call->bdevs, params, call->err);
     if (rc == 0)
-        ash_jsonw_str(call->result, NULL, p->name);
+        ash_jsonw_str(call->result, NULL, ((struct params *)params)->name);
     return rc;
 }
 
@@ -126,77 +125,64 @@ static int run_delete(struct ash_call *call, void *params)
     return bdev_mod_delete(call, ((struct bdev_name_params *)params)->name, &bdev_null_module);
 }
 
-struct resize_params {
-    char *name;
-    uint64_t new_size;
-};
-
 static const struct ash_param resize_table[] = {
-    ASH_PARAM(struct resize_params, name, ASH_P_STR, ASH_P_REQUIRED, NULL, "name of the device"),
-    ASH_PARAM(struct resize_params, new_size, ASH_P_U64, ASH_P_REQUIRED, NULL, "MiB, not smaller"),
+    ASH_PARAM(struct params, name, ASH_P_STR, ASH_P_REQUIRED, NULL, "name of the device"),
+    RENAMED("new_size", size_mb, ASH_P_U64, ASH_P_REQUIRED, NULL, "MiB, not smaller than now"),
     {.name = NULL},
 };
 
 static int run_resize(struct ash_call *call, void *params)
 {
-    struct resize_params *p = params;
+    struct params *p = params;
     struct bdev *bdev = NULL;
     int rc = bdev_mod_find(call->bdevs, p->name, &bdev_null_module, &bdev, call->err);
     if (rc)
         return rc;
-    if (p->new_size > UINT64_MAX >> 21 || p->new_size << 20 < bdev->size_bytes ||
-        bdev_resized(bdev, p->new_size << 20))
-        return ash_err_set(call->err, ASH_E_BDEV_BAD_GEOMETRY, p->name,
-                           "null disk '%s' can only grow, in whole blocks", p->name);
+    if (p->size_mb > UINT64_MAX >> 21 || p->size_mb << 20 < bdev->size_bytes ||
+        bdev_resized(bdev, p->size_mb << 20))
+        return ash_err_set(call->err, ASH_E_BDEV_BAD_GEOMETRY, p->name, "disk '%s' can only grow",
+                           p->name);
     ash_jsonw_bool(call->result, NULL, true);
     return 0;
 }
 
 static const struct ash_method methods[] = {
-    {"bdev_null_create", "Make a null disk.", create_table, sizeof(struct create_params),
+    {"bdev_null_create", "Make a null disk.", create_table, sizeof(struct params),
      .run = run_create},
-    {"bdev_null_resize", "Grow a null disk.", resize_table, sizeof(struct resize_params),
+    {"bdev_null_resize", "Grow a null disk.", resize_table, sizeof(struct params),
      .run = run_resize},
     {"bdev_null_delete", "Remove a null disk.", bdev_name_params, sizeof(struct bdev_name_params),
      .run = run_delete},
     {.name = NULL},
 };
 
-struct uri_params {
-    uint64_t size_mb, num_blocks;
-    uint32_t blk_size;
-    struct ash_uuid uuid;
-};
-
 static const struct ash_param uri_table[] = {
-    ASH_PARAM(struct uri_params, size_mb, ASH_P_U64, 0, NULL, "size in MiB"),
-    ASH_PARAM(struct uri_params, num_blocks, ASH_P_U64, 0, NULL, "size in blocks, or size_mb"),
-    ASH_PARAM(struct uri_params, blk_size, ASH_P_U32, 0, "512", "512 or 4096"),
-    ASH_PARAM(struct uri_params, uuid, ASH_P_UUID, 0, NULL, "UUID; a random one if none"),
+    P(size_mb, ASH_P_U64, "size in MiB"),
+    P(num_blocks, ASH_P_U64, "size in blocks, or size_mb"),
+    RENAMED("blk_size", block_size, ASH_P_U32, 0, "512", "512 or 4096"),
+    P(uuid, ASH_P_UUID, "UUID; a random one if none"),
     {.name = NULL},
 };
 
 static int uri_create(struct bdev_mgr *mgr, const struct bdev_uri *uri, void *params,
                       char **ret_name, struct ash_err *err)
 {
-    struct uri_params *p = params;
-    struct create_params c = {.block_size = p->blk_size, .uuid = p->uuid};
-    int rc = bdev_uri_plain_name(uri, &c.name, err);
+    struct params *p = params;
+    char *name = NULL;
+    int rc = bdev_uri_plain_name(uri, &name, err);
     if (rc)
         return rc;
-    c.num_blocks = bdev_uri_blocks(p->size_mb, p->num_blocks, p->blk_size ? p->blk_size : 512);
-    if (p->blk_size != 512 && p->blk_size != 4096)
+    if (p->block_size != 512 && p->block_size != 4096)
         rc = bdev_uri_invalid(uri, "invalid blk_size specified must be one of 512 or 4096", err);
     else if (p->num_blocks && p->size_mb)
         rc = bdev_uri_invalid(
             uri, "conflicting parameters num_blocks and size_mb are mutually exclusive", err);
+    else if (bdev_find(mgr, name))
+        rc = bdev_uri_exists(name, err);
     else
-        rc = bdev_find(mgr, c.name) ? bdev_uri_exists(c.name, err) : disk_create(mgr, &c, err);
-    if (rc)
-        rt_free(c.name);
-    else
-        *ret_name = c.name;
-    return rc;
+        p->num_blocks = bdev_uri_blocks(p->size_mb, p->num_blocks, p->block_size);
+    p->name = name;
+    return bdev_uri_result(rc ? rc : disk_create(mgr, p, err), name, ret_name);
 }
 
 static const char *const schemes[] = {"null", NULL};
@@ -206,7 +192,7 @@ struct bdev_module bdev_null_module = {
     .schemes = schemes,
     .uri_help = "null:///NAME?size_mb=N",
     .uri_params = uri_table,
-    .uri_params_bytes = sizeof(struct uri_params),
+    .uri_params_bytes = sizeof(struct params),
     .uri_create = uri_create,
     .uri_name = bdev_uri_plain_name,
     .methods = methods,

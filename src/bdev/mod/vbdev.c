@@ -12,8 +12,11 @@ static void leave_task(void *arg)
 {
     struct vbdev *v = arg;
     v->leave_pending = false;
-    if (v->bdev.core)
-        bdev_unregister(&v->bdev); /* busy: somebody removes it already */
+    if (!v->bdev.core)
+        return;
+    if (v->leaving)
+        v->leaving(v);
+    bdev_unregister(&v->bdev); /* busy: somebody removes it already */
 }
 
 static void leave_retry(struct rt_timer *timer)
@@ -24,13 +27,19 @@ static void leave_retry(struct rt_timer *timer)
         rt_timer_start(timer, 10000000);
 }
 
+void vbdev_leave(struct vbdev *v)
+{
+    if (!v->leave_pending && !rt_timer_armed(&v->retry))
+        leave_retry(&v->retry);
+}
+
 static void base_event(struct bdev_desc *desc, enum bdev_event ev)
 {
     struct vbdev *v = bdev_desc_user(desc);
     if (!v->bdev.core)
         return; /* not registered: whoever makes it finds the base gone by itself */
     if (ev == BDEV_EVENT_REMOVE)
-        leave_retry(&v->retry);
+        vbdev_leave(v);
     else if (!v->fixed_size)
         bdev_resized(&v->bdev, v->base->size_bytes);
 }
@@ -68,9 +77,10 @@ int vbdev_init(struct vbdev *v, struct bdev_mgr *mgr, const char *name, const ch
     if (rc)
         goto fail;
     v->base = bdev_desc_bdev(v->base_desc);
-    rc = bdev_claim(v->base_desc,
-                    v->base->read_only ? BDEV_CLAIM_READ_WRITE_NONE : BDEV_CLAIM_EXCL_WRITE, 0,
-                    module->name, err);
+    if (!v->no_claim)
+        rc = bdev_claim(v->base_desc,
+                        v->base->read_only ? BDEV_CLAIM_READ_WRITE_NONE : BDEV_CLAIM_EXCL_WRITE, 0,
+                        module->name, err);
     if (rc)
         goto fail;
     take_over(v, v->base);
@@ -240,6 +250,8 @@ int vbdev_cfg_delete(struct ash_call *call, struct bdev_module *module, const ch
             free_cfg(cfg);
         vbdev_cfg_free(cfg);
     }
+    if (is_mine && vbdev_of(bdev)->leaving)
+        vbdev_of(bdev)->leaving(vbdev_of(bdev));
     if (is_mine && bdev_unregister(bdev))
         return ash_err_set(call->err, ASH_E_BDEV_BUSY, name, "device '%s' is being removed", name);
     ash_jsonw_bool(call->result, NULL, true);

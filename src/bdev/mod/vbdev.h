@@ -16,7 +16,9 @@ struct vbdev {
     struct bdev *base;
     struct rt_timer retry; /* of a removal that found no memory for its task */
     bool leave_pending;    /* a task that has yet to run will remove the device */
-    bool fixed_size;       /* does not follow the size of the base */
+    bool no_claim;         /* set before vbdev_init: another device of the module holds the claim */
+    void (*leaving)(struct vbdev *v); /* the base goes: let go of I/O that is held for ever */
+    bool fixed_size;                  /* does not follow the size of the base */
 };
 
 /* The beginning of every channel context. */
@@ -42,6 +44,8 @@ int vbdev_init(struct vbdev *v, struct bdev_mgr *mgr, const char *name, const ch
                struct ash_err *err) ASH_MAY_WAIT;
 /* Close the base, free the name. For ops->destroy and after a failed registration. */
 void vbdev_fini(struct vbdev *v) ASH_MAY_WAIT;
+/* Start removing the device from a callback (its base has gone). */
+void vbdev_leave(struct vbdev *v);
 /* UUIDv5 of name_space over the base's UUID and data (docs/spec/spdk-jsonrpc.md 6.1). */
 void vbdev_derive_uuid(struct vbdev *v, const struct ash_uuid *given, const char *name_space,
                        const void *data, size_t n_bytes);

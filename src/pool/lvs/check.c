@@ -253,6 +253,19 @@ static int load_masks(struct ck *ck)
 
 /* ---- metadata pages (5, 11.3) ---- */
 
+/* A page whose checksum is wrong: was it a root? Either of the two marks suffices, so that no
+ * single damaged place makes a volume vanish unseen. */
+static bool was_root(const struct lvs_page_disk *page, uint32_t idx)
+{
+    const struct lvs_flags_disk *flags = (const void *)page->descs;
+
+    if (ash_le32_get(page->sequence) != 0)
+        return false;
+    return ash_le64_get(page->id) == lvs_blob_id(idx) ||
+           (flags->desc.type == LVS_DESC_FLAGS &&
+            ash_le32_get(flags->desc.n_bytes) == sizeof(*flags) - sizeof(flags->desc));
+}
+
 static void take_page(struct ck *ck, uint32_t idx, const uint8_t *raw)
 {
     const struct lvs_page_disk *page = (const void *)raw;
@@ -264,9 +277,8 @@ static void take_page(struct ck *ck, uint32_t idx, const uint8_t *raw)
         return;
     }
     if (ash_crc32c(raw, LVS_CRC_BYTES) != crc) {
-        bool root = id == lvs_blob_id(idx) && ash_le32_get(page->sequence) == 0;
         /* A checksum of zero: the first write or the erasing of a page did not finish. */
-        ck->roles[idx] = crc == 0 ? CK_EMPTY : root ? CK_BAD_ROOT : CK_JUNK;
+        ck->roles[idx] = crc == 0 ? CK_EMPTY : was_root(page, idx) ? CK_BAD_ROOT : CK_JUNK;
         return;
     }
     struct lvs_page_disk *copy = ck_alloc(ck, sizeof(*copy));
@@ -277,11 +289,19 @@ static void take_page(struct ck *ck, uint32_t idx, const uint8_t *raw)
     ck->roles[idx] = CK_VALID;
 }
 
-/* Reads n pages into buf and takes them in. A chunk that cannot be read is read page by page. */
+static const uint8_t *peek(const struct ck *ck, uint64_t offset, size_t n_bytes)
+{
+    return ck->dev->peek ? ck->dev->peek(ck->dev->ctx, offset, n_bytes) : NULL;
+}
+
+/* Reads n pages, by way of buf, and takes them in. A chunk that cannot be read is read page by
+ * page. */
 static void read_pages(struct ck *ck, uint32_t idx, uint32_t n, uint8_t *buf)
 {
     size_t n_bytes = (size_t)n * ck->page_bytes;
-    int rc = ck->dev->read(ck->dev->ctx, ck_page_offset(ck, idx), buf, n_bytes);
+    uint64_t offset = ck_page_offset(ck, idx);
+    const uint8_t *raw = peek(ck, offset, n_bytes);
+    int rc = raw ? 0 : ck->dev->read(ck->dev->ctx, offset, buf, n_bytes);
 
     if (rc < 0 && n > 1) {
         for (uint32_t i = 0; i < n; i++)
@@ -295,7 +315,7 @@ static void read_pages(struct ck *ck, uint32_t idx, uint32_t n, uint8_t *buf)
     }
     for (uint32_t i = 0; i < n; i++) {
         if (ck->roles[idx + i] == CK_UNREAD)
-            take_page(ck, idx + i, buf + (size_t)i * ck->page_bytes);
+            take_page(ck, idx + i, (raw ? raw : buf) + (size_t)i * ck->page_bytes);
     }
 }
 
@@ -497,6 +517,8 @@ static void list_unreferenced(struct ck *ck)
                     "written by blob %#llx as number %u",
                     (unsigned long long)ash_le64_get(ck->pages[idx]->id),
                     ash_le32_get(ck->pages[idx]->sequence));
+        if (ck->roles[idx] == CK_JUNK || (ck->roles[idx] == CK_BAD_ROOT && !ck->root_blob[idx]))
+            ck_find(ck, LVS_F_PAGE_GARBAGE, NULL, idx, CK_NONE, "%s", "");
     }
 }
 
@@ -532,6 +554,7 @@ int ck_walk(struct ck *ck)
         return 0;
     ck->report->readable = true;
     ck->claim_budget = 4 * ck->total_clusters + 65536;
+    ck->compare_budget = 64 * ck->total_clusters + 65536;
     rc = load_masks(ck);
     if (rc == 0)
         rc = scan_pages(ck);

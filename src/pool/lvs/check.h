@@ -22,6 +22,9 @@ struct lvs_check_dev {
     int (*read)(void *ctx, uint64_t offset, void *buf, size_t n_bytes);
     int (*write)(void *ctx, uint64_t offset, const void *buf, size_t n_bytes);
     int (*flush)(void *ctx);
+    /* Disks in memory only, else NULL: the bytes themselves, valid until the next call, or NULL to
+     * fall back on read. Saves copying the metadata region. */
+    const uint8_t *(*peek)(void *ctx, uint64_t offset, size_t n_bytes);
     uint64_t size_bytes;
     uint32_t block_bytes;
     void *ctx;
@@ -113,6 +116,7 @@ ASH_MAY_WAIT int lvs_check(const struct lvs_check_dev *dev, const struct lvs_che
 /* Check, repair all that is repairable, check again. The report is that of the last check, with
  * what was settled appended as `repaired`. Each step leaves a disk that loads: fresh pages before
  * roots, masks and the clean mark last, a flush between.
+ * A disk of which part cannot be read is not changed (-EIO), nor one with LVS-TOO-DAMAGED.
  * 0 (see the report for what is left) | -ENOMEM | -ENOSPC no free page or cluster to repair with |
  * I/O errors: what was done so far stays, run it again */
 ASH_MAY_WAIT int lvs_check_repair(const struct lvs_check_dev *dev,

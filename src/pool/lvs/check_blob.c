@@ -254,6 +254,11 @@ static void parse_rle(struct ck *ck, struct ck_blob *blob, const struct desc *d)
             continue;
         blob->n_allocated += n;
         ck_seg_push(ck, blob, &seg);
+        if (blob->n_allocated > ck->total_clusters) {
+            ck_fault(ck, LVS_F_BLOB_SIZE, blob, d->page_idx, CK_NONE,
+                     "more clusters than there are");
+            return;
+        }
     }
 }
 

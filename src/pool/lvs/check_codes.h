@@ -102,5 +102,6 @@ X(UUID_DUP, "LVS-UUID-DUP", WARNING, WARNING, 0, "two volumes have the same UUID
 
 /* the rest (items 14 and 15) */
 X(PAGE_UNREFERENCED, "LVS-PAGE-UNREFERENCED", INFO, INFO, 0, "a valid page that nobody refers to")
+X(PAGE_GARBAGE, "LVS-PAGE-GARBAGE", INFO, INFO, 0, "a page that is neither erased nor metadata")
 X(FREE_COUNT, "LVS-FREE-COUNT", ERROR, ERROR, 0,
   "the engine counts another number of free clusters")

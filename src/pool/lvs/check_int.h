@@ -82,7 +82,7 @@ struct ck {
     uint32_t *root_blob;     /* the same, by root page */
     uint32_t *cluster_owner; /* the same */
     uint64_t n_claimed, n_reserved;
-    uint64_t claim_budget;
+    uint64_t claim_budget, compare_budget; /* bound the time on disks made to waste it */
     struct ck_blob *blobs;
     uint32_t n_blobs, blobs_room, n_bad;
     struct ck_blob *super_blob;

@@ -63,9 +63,8 @@ static struct le32 *own_entries(struct ck *ck, struct ck_seg *seg)
     return entries;
 }
 
-/* Claims the blob's clusters; those that have an owner already are copied, if copy is set. */
-static int unlink_blob(struct ck_fix *fix, struct ck_blob *blob, struct ash_bitmap *owned,
-                       bool copy)
+/* Claims the blob's clusters; those that have an owner already are copied. */
+static int unlink_blob(struct ck_fix *fix, struct ck_blob *blob, struct ash_bitmap *owned)
 {
     struct ck *ck = fix->ck;
 
@@ -76,7 +75,7 @@ static int unlink_blob(struct ck_fix *fix, struct ck_blob *blob, struct ash_bitm
             uint32_t from = ck_seg_cluster(seg, i);
             if (from < ck->md_clusters || from >= ck->total_clusters)
                 continue;
-            if (!ash_bitmap_set(owned, from) || !copy)
+            if (!ash_bitmap_set(owned, from))
                 continue;
             uint64_t to = ash_bitmap_find_clear(&fix->clusters, 0);
             if (to == ASH_BITMAP_NONE)
@@ -98,23 +97,20 @@ static int unlink_blob(struct ck_fix *fix, struct ck_blob *blob, struct ash_bitm
     return 0;
 }
 
-/* What a faulted blob names stays with it; of the others the first keeps the cluster. */
+/* The first keeps the cluster. What a faulted blob claims is left: its map may be nonsense. */
 static int unlink_clusters(struct ck_fix *fix)
 {
     struct ck *ck = fix->ck;
     struct ash_bitmap owned = {0};
     int rc = 0;
 
-    if (ck->report->n_by_code[LVS_F_CLUSTER_CROSSLINK] == 0 ||
-        ck->report->n_by_code[LVS_F_TOO_DAMAGED] != 0)
+    if (ck->report->n_by_code[LVS_F_CLUSTER_CROSSLINK] == 0)
         return 0;
     if (ash_bitmap_init(&owned, ck->total_clusters) != 0)
         return -ENOMEM;
-    for (int pass = 0; pass < 2; pass++) {
-        for (uint32_t i = 0; i < ck->n_blobs && rc == 0; i++) {
-            if (!ck->blobs[i].gone && ck->blobs[i].bad == (pass == 0))
-                rc = unlink_blob(fix, &ck->blobs[i], &owned, pass == 1);
-        }
+    for (uint32_t i = 0; i < ck->n_blobs && rc == 0; i++) {
+        if (!ck->blobs[i].gone && !ck->blobs[i].bad)
+            rc = unlink_blob(fix, &ck->blobs[i], &owned);
     }
     ash_bitmap_fini(&owned);
     return rc;
@@ -483,6 +479,14 @@ int lvs_check_repair(const struct lvs_check_dev *dev, const struct lvs_check_opt
     *report = (struct lvs_report){0};
     int rc = ck_walk(&ck);
     bool work = rc == 0 && before.readable && has_work(&before);
+    /* What could not be read may be a volume: nothing may be released or erased around it. */
+    if (rc == 0 && before.n_by_code[LVS_F_READ_ERROR] != 0) {
+        rc = -EIO;
+        work = false;
+    }
+    /* Likewise where the walk did not see all owners. */
+    if (rc == 0 && before.n_by_code[LVS_F_TOO_DAMAGED] != 0)
+        work = false;
     if (!work) {
         *report = before;
         ck_fini(&ck);

@@ -28,12 +28,13 @@ static bool has_other_clone(const struct ck_blob *snap, const struct ck_blob *cl
     return snap->n_clones > (clone->parent == snap->id);
 }
 
-static bool have_common_cluster(const struct ck_blob *a, const struct ck_blob *b)
+static bool have_common_cluster(struct ck *ck, const struct ck_blob *a, const struct ck_blob *b)
 {
     for (size_t s = 0; s < a->n_segs; s++) {
         const struct ck_seg *seg = &a->segs[s];
-        for (uint32_t i = 0; i < seg->n; i++) {
+        for (uint32_t i = 0; i < seg->n && ck->compare_budget > 0; i++) {
             uint32_t cluster = ck_seg_cluster(seg, i);
+            ck->compare_budget--;
             if (cluster != 0 && ck_map_get(b, seg->start + i) == cluster)
                 return true;
         }
@@ -153,7 +154,7 @@ static void resolve_half(struct ck *ck, struct ck_blob *x)
         what = "not committed: the blob goes";
     else if (!removing)
         what = "committed: the snapshot stays";
-    else if (have_common_cluster(v, x))
+    else if (have_common_cluster(ck, v, x))
         what = "begun: the deletion is completed";
     else
         what = "not begun: the snapshot stays";
@@ -163,7 +164,7 @@ static void resolve_half(struct ck *ck, struct ck_blob *x)
             (unsigned long long)other_id, what);
     if (v->parent != x->id) {
         discard(ck, x);
-    } else if (removing && have_common_cluster(v, x) && !has_other_clone(x, v)) {
+    } else if (removing && have_common_cluster(ck, v, x) && !has_other_clone(x, v)) {
         complete_deletion(ck, v, x);
     } else {
         ck_xattr_drop(x, true, LVS_XATTR_SNAPRM);
@@ -304,7 +305,7 @@ void ck_claim(struct ck *ck)
                 claim_blob(ck, &ck->blobs[i]);
         }
     }
-    if (ck->claim_budget == 0)
+    if (ck->claim_budget == 0 || ck->compare_budget == 0)
         ck_find(ck, LVS_F_TOO_DAMAGED, NULL, CK_NONE, CK_NONE, "%llu claims",
                 (unsigned long long)ck->report->n_by_code[LVS_F_CLUSTER_CROSSLINK]);
 }

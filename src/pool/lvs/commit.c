@@ -490,6 +490,7 @@ static void commit_task(void *arg)
     rt_free(g.c);
     rt_free(g.writes);
     s->commit_running = false;
+    rt_waitq_wake_all(&s->idle_q);
 }
 
 void lvs_commit_start(struct lvs_commit *c)

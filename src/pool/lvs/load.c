@@ -25,6 +25,7 @@
 struct load {
     struct lvs_store *s;
     struct lvs_page_disk **pages; /* [md_len]: good pages; NULL: erased, garbage or not read */
+    struct ash_bitmap bad_roots;  /* pages that were roots and fail their checksum */
     bool has_masks;
     struct ash_bitmap mask_pages, mask_clusters, mask_roots;
     bool hidden_clusters; /* a faulted volume may own clusters that we cannot see */
@@ -105,10 +106,30 @@ static void chunk_done(struct bdev_io *io)
     rt_event_set(&c->done, io->rc);
 }
 
+/* A page whose checksum is wrong: was it a root? Either of two marks suffices, so that no single
+ * damaged place makes a volume vanish unseen. A checksum of 0 is a first write or an erasure that
+ * did not finish. */
+static bool was_root(const struct lvs_page_disk *page, uint32_t idx)
+{
+    const struct lvs_flags_disk *flags = (const void *)page->descs;
+    if (ash_le32_get(page->crc) == 0 || ash_le32_get(page->sequence) != 0)
+        return false;
+    return ash_le64_get(page->id) == lvs_blob_id(idx) ||
+           (flags->desc.type == LVS_DESC_FLAGS &&
+            ash_le32_get(flags->desc.n_bytes) == sizeof(*flags) - sizeof(flags->desc));
+}
+
 static int keep_page(struct load *l, uint32_t idx, const uint8_t *bytes)
 {
     const struct lvs_page_disk *page = (const void *)bytes;
-    if (l->pages[idx] || !lvs_id_is_valid(ash_le64_get(page->id)) || !lvs_page_is_sealed(page))
+    if (l->pages[idx] || (ash_le64_get(page->id) == 0 && ash_le32_get(page->crc) == 0))
+        return 0;
+    if (!lvs_page_is_sealed(page)) {
+        if (was_root(page, idx))
+            ash_bitmap_set(&l->bad_roots, idx);
+        return 0;
+    }
+    if (!lvs_id_is_valid(ash_le64_get(page->id)))
         return 0;
     l->pages[idx] = rt_alloc(LVS_PAGE_BYTES);
     if (!l->pages[idx])
@@ -471,8 +492,9 @@ static int build_volumes(struct load *l)
                         : LVS_INVALID_PAGE;
     int rc = l->super_page != LVS_INVALID_PAGE ? build_super_blob(l) : 0;
     for (uint32_t idx = 0; idx < s->md_len && rc == 0; idx++) {
-        bool is_root =
-            l->has_masks ? ash_bitmap_test(&l->mask_roots, idx) : looks_like_root(l, idx);
+        bool is_root = l->has_masks
+                           ? ash_bitmap_test(&l->mask_roots, idx)
+                           : looks_like_root(l, idx) || ash_bitmap_test(&l->bad_roots, idx);
         /* The super block names a page that holds a volume's root: nothing we know of makes that,
          * so the page is the volume's. */
         if (is_root && (idx != l->super_page || (!l->super_found && looks_like_root(l, idx))))
@@ -845,6 +867,7 @@ static void load_end(struct load *l)
     for (uint32_t i = 0; l->pages && i < l->s->md_len; i++)
         rt_free(l->pages[i]);
     rt_free(l->pages);
+    ash_bitmap_fini(&l->bad_roots);
     ash_bitmap_fini(&l->mask_pages);
     ash_bitmap_fini(&l->mask_clusters);
     ash_bitmap_fini(&l->mask_roots);
@@ -880,6 +903,8 @@ static int load_steps(struct load *l, struct ash_err *err)
         rc = ash_bitmap_init(&s->used_pages, s->md_len);
     if (rc == 0)
         rc = ash_bitmap_init(&s->zero_clusters, s->n_clusters);
+    if (rc == 0)
+        rc = ash_bitmap_init(&l->bad_roots, s->md_len);
     if (rc == 0)
         rc = (l->pages = rt_alloc((size_t)s->md_len * sizeof(*l->pages))) ? 0 : -ENOMEM;
     for (uint32_t c = 0; c < s->md_clusters && rc == 0; c++)

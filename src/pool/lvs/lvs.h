@@ -416,6 +416,7 @@ void lvs_io_again(struct bdev_io *io);
 void lvs_io_end(struct bdev_io *io, int rc);
 
 extern struct bdev_module lvs_bdev_module;
+extern struct bdev_module lvs_uri_module; /* uri.c */
 int lvs_bdev_register(struct lvs_volume *v, struct ash_err *err) ASH_MAY_WAIT;
 /* Holders are told and awaited. */
 void lvs_bdev_unregister(struct lvs_volume *v) ASH_MAY_WAIT;

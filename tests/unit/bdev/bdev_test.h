@@ -180,6 +180,7 @@ struct tdev {
     struct bdev bdev;
     uint8_t *data;
     uint32_t types;   /* what it can; 0: read, write, flush, reset */
+    bool no_data;     /* moves none */
     bool hold;        /* keep ios until tdev_release */
     unsigned n_nomem; /* so many submissions get -ENOMEM */
     int fail_rc;      /* writes and reads fail with it */
@@ -198,6 +199,8 @@ struct tdev_io {
 
 static inline int tdev_do(struct tdev *t, struct bdev_io *io)
 {
+    if (t->no_data)
+        return 0;
     if (t->fail_rc && (io->type == BDEV_READ || io->type == BDEV_WRITE))
         return t->fail_rc;
     uint8_t *p = t->data + io->offset;

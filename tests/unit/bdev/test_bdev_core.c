@@ -423,6 +423,7 @@ static void quiesce_case(struct bdev_mgr *mgr)
         ash_list_init(&t->held[i]);
     t->bdev.ops = &watch_ops;
     t->delay_ns = 20000;
+    t->no_data = true; /* users overlap: whose bytes win is not the question here */
     tdev_register(mgr, t);
     struct load load = {.desc = open_rw(mgr, "t"), .size = 64 * 4096};
     wd->load = &load;
@@ -589,8 +590,42 @@ static void grace_case(struct bdev_mgr *mgr)
     bdev_close(d);
 }
 
+/* An io that waits at a gate, or for its quota, was on its way at the call as well: it may still
+ * land where it was told to. */
+static void grace_queued_case(struct bdev_mgr *mgr)
+{
+    struct tdev *t = tdev_new("t", 64, 512);
+    tdev_register(mgr, t);
+    struct bdev_desc *d = open_rw(mgr, "t");
+    struct bdev_channel *ch = bdev_channel_get(d);
+    char buf[512] = {0};
+    struct rt_event ev[4];
+    struct bdev_io *io[4];
+    for (int by_quota = 0; by_quota < 2; by_quota++) {
+        struct bdev_qos qos = {.rw_ios_per_sec = 1000};
+        CHECK_INT(by_quota ? bdev_set_qos(&t->bdev, &qos, NULL) : bdev_quiesce(&t->bdev, 0, 0), 0);
+        for (int i = 0; i < 4; i++)
+            io[i] = start_io(ch, BDEV_WRITE, 512u * (unsigned)i, 512, buf, &ev[i]);
+        struct grace g = {&t->bdev, RT_EVENT_INIT};
+        CHECK_INT(rt_task_spawn("grace", grace_task, &g), 0);
+        rt_sleep_ns(100000);
+        CHECK(!g.done.is_set && !ev[3].is_set);
+        if (!by_quota)
+            bdev_unquiesce(&t->bdev, 0, 0);
+        CHECK_INT(rt_event_wait(&g.done), 0);
+        for (int i = 0; i < 4; i++) {
+            CHECK(ev[i].is_set);
+            CHECK_INT(end_io(io[i], &ev[i]), 0);
+        }
+    }
+    bdev_channel_put(ch);
+    bdev_close(d);
+}
+
 static void grace(void **state)
 {
+    run_sim(1, grace_queued_case);
+    run_sim(2, grace_queued_case);
     run_sim(1, grace_case);
     run_sim(2, grace_case);
 }
@@ -1027,6 +1062,122 @@ static void qos(void **state)
     run_sim(2, qos_case);
 }
 
+/* ------------------------------------------------------------- examination */
+
+struct seen {
+    unsigned n_config[2], n_disk[2];
+    bool claims; /* the first module claims what it sees */
+    struct bdev_desc *desc;
+};
+
+static struct bdev_module looker_a, looker_b;
+
+static void on_base_event(struct bdev_desc *desc, enum bdev_event ev)
+{
+    struct seen *seen = bdev_desc_user(desc);
+    if (ev == BDEV_EVENT_REMOVE && seen->desc) {
+        bdev_close(seen->desc);
+        seen->desc = NULL;
+    }
+}
+
+static void config_a(struct bdev_mgr *mgr, struct bdev *bdev)
+{
+    ((struct seen *)bdev_module_state(mgr, &looker_a))->n_config[0]++;
+}
+
+static void config_b(struct bdev_mgr *mgr, struct bdev *bdev)
+{
+    ((struct seen *)bdev_module_state(mgr, &looker_a))->n_config[1]++;
+}
+
+static void disk_a(struct bdev_mgr *mgr, struct bdev *bdev)
+{
+    struct seen *seen = bdev_module_state(mgr, &looker_a);
+    seen->n_disk[0]++;
+    rt_sleep_ns(5000000); /* it reads */
+    if (!seen->claims || seen->desc)
+        return;
+    CHECK_INT(bdev_open(mgr, bdev->name, 0, "looker", on_base_event, seen, &seen->desc, NULL), 0);
+    CHECK_INT(bdev_claim(seen->desc, BDEV_CLAIM_READ_WRITE_ONE, 0, looker_a.name, NULL), 0);
+}
+
+static void disk_b(struct bdev_mgr *mgr, struct bdev *bdev)
+{
+    ((struct seen *)bdev_module_state(mgr, &looker_a))->n_disk[1]++;
+}
+
+static int init_a(struct bdev_mgr *mgr, void **ret_state)
+{
+    *ret_state = rt_alloc(sizeof(struct seen));
+    return *ret_state ? 0 : -ENOMEM;
+}
+
+static void fini_a(struct bdev_mgr *mgr, void *state)
+{
+    rt_free(state);
+}
+
+static struct bdev_module looker_a = {.name = "looker_a",
+                                      .examine_config = config_a,
+                                      .examine_disk = disk_a,
+                                      .init = init_a,
+                                      .fini = fini_a};
+static struct bdev_module looker_b = {
+    .name = "looker_b", .examine_config = config_b, .examine_disk = disk_b};
+
+static void examine_case(struct bdev_mgr *unused)
+{
+    struct bdev_module *const extra[] = {&looker_a, &looker_b, NULL};
+    struct bdev_mgr *mgr;
+    struct notes notes = {.watch.fn = note};
+    CHECK_INT(bdev_mgr_create(extra, NULL, &mgr, NULL), 0);
+    bdev_watch_add(mgr, &notes.watch);
+    struct seen *seen = bdev_module_state(mgr, &looker_a);
+    make_malloc(mgr, "m", 8, 512);
+    CHECK_STR(notes.text, "");
+    bdev_wait_for_examine(mgr);
+    CHECK_STR(notes.text, "bdev_register m;");
+    CHECK(seen->n_config[0] == 1 && seen->n_config[1] == 1);
+    CHECK(seen->n_disk[0] == 1 && seen->n_disk[1] == 1);
+    CHECK_INT(bdev_examine(mgr, "m", NULL), -EINVAL); /* they are examined anyway */
+    /* what one has claimed the others do not look at */
+    seen->claims = true;
+    make_malloc(mgr, "k", 8, 512);
+    bdev_wait_for_examine(mgr);
+    CHECK(seen->n_config[1] == 2 && seen->n_disk[0] == 2 && seen->n_disk[1] == 1);
+    /* removal waits for the examination, and its holder lets go */
+    make_malloc(mgr, "j", 8, 512);
+    CHECK_INT(bdev_unregister(bdev_find(mgr, "j")), 0);
+    CHECK_INT(bdev_unregister(bdev_find(mgr, "k")), 0);
+    CHECK(!seen->desc);
+    bdev_watch_del(&notes.watch);
+    bdev_mgr_destroy(mgr);
+    /* only by name */
+    struct bdev_mgr_opts opts = {.no_auto_examine = true};
+    CHECK_INT(bdev_mgr_create(extra, &opts, &mgr, NULL), 0);
+    seen = bdev_module_state(mgr, &looker_a);
+    make_malloc(mgr, "m", 8, 512);
+    bdev_wait_for_examine(mgr);
+    CHECK_INT(seen->n_config[0], 0);
+    CHECK_INT(bdev_examine(mgr, "m", NULL), 0);
+    CHECK_INT(bdev_examine(mgr, "m", NULL), -EEXIST);
+    CHECK_INT(bdev_examine(mgr, "later", NULL), 0);
+    bdev_wait_for_examine(mgr);
+    CHECK_INT(seen->n_disk[1], 1);
+    make_malloc(mgr, "later", 8, 512);
+    make_malloc(mgr, "other", 8, 512);
+    bdev_wait_for_examine(mgr);
+    CHECK_INT(seen->n_disk[1], 2);
+    bdev_mgr_destroy(mgr);
+}
+
+static void examine(void **state)
+{
+    run_sim(1, examine_case);
+    run_sim(2, examine_case);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1037,6 +1188,7 @@ int main(void)
         cmocka_unit_test(splitting),     cmocka_unit_test(emulation),
         cmocka_unit_test(unaligned),     cmocka_unit_test(reset),
         cmocka_unit_test(histogram),     cmocka_unit_test(qos),
+        cmocka_unit_test(examine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -235,7 +235,7 @@ static void check_disk(struct run *run, const char *path, json_object *manifest)
         complain(run, "%s cannot be opened", path);
         return;
     }
-    struct lvs_check_dev dev = {disk_read, disk_write, disk_flush, d.n_bytes, 512, &d};
+    struct lvs_check_dev dev = {disk_read, disk_write, disk_flush, NULL, d.n_bytes, 512, &d};
     if (lvs_check(&dev, NULL, &r) != 0)
         complain(run, "check failed");
     if (run->verbose) {

@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/assert.h"
 #include "base/crc32c.h"
@@ -44,9 +44,16 @@ static int mem_flush(void *ctx)
     return 0;
 }
 
+static const uint8_t *mem_peek(void *ctx, uint64_t offset, size_t n_bytes)
+{
+    struct mkdisk *d = ctx;
+
+    return d->fail_reads_to || offset + n_bytes > d->n_bytes ? NULL : d->bytes + offset;
+}
+
 struct lvs_check_dev mkdisk_dev(struct mkdisk *d)
 {
-    return (struct lvs_check_dev){mem_read, mem_write, mem_flush, d->n_bytes, 4096, d};
+    return (struct lvs_check_dev){mem_read, mem_write, mem_flush, mem_peek, d->n_bytes, 4096, d};
 }
 
 /* ---- parts ---- */
@@ -231,8 +238,11 @@ void mkdisk_init_geometry(struct mkdisk *d, uint32_t n_clusters, uint32_t cluste
     uint32_t mask = (5 + (n_clusters + 7) / 8 + page_bytes - 1) / page_bytes;
 
     *d = (struct mkdisk){.n_bytes = (uint64_t)n_clusters * cluster_bytes};
-    d->bytes = calloc(1, d->n_bytes);
-    ASH_ASSERT(d->bytes);
+    /* Not from malloc: memory checkers would fill all of it. */
+    void *bytes = mmap(NULL, d->n_bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASH_ASSERT(bytes != MAP_FAILED);
+    d->bytes = bytes;
     struct lvs_super_disk *s = mkdisk_super(d);
     memcpy(s->signature, "SPDKBLOB", 8);
     s->version = ash_le32(3);
@@ -311,10 +321,6 @@ void mkdisk_init(struct mkdisk *d, bool clean)
 
     mkdisk_init_geometry(d, MKDISK_N_CLUSTERS, MKDISK_CLUSTER_BYTES, 4096, clean);
     make_volumes(d);
-    for (uint32_t c = 1; c <= 10; c++)
-        memset(d->bytes + (uint64_t)c * MKDISK_CLUSTER_BYTES, (int)(0x50 + c),
-               MKDISK_CLUSTER_BYTES);
-    memset(d->bytes + (uint64_t)9 * MKDISK_CLUSTER_BYTES, 0, MKDISK_CLUSTER_BYTES);
     if (!clean)
         return;
     for (uint32_t i = 0; i <= 7; i++)
@@ -325,8 +331,16 @@ void mkdisk_init(struct mkdisk *d, bool clean)
         mkdisk_mark(d, LVS_MASK_BLOBIDS, roots[i], true);
 }
 
+void mkdisk_fill(struct mkdisk *d)
+{
+    for (uint32_t c = 1; c <= 10; c++)
+        memset(d->bytes + (uint64_t)c * MKDISK_CLUSTER_BYTES, (int)(0x50 + c),
+               MKDISK_CLUSTER_BYTES);
+    memset(d->bytes + (uint64_t)9 * MKDISK_CLUSTER_BYTES, 0, MKDISK_CLUSTER_BYTES);
+}
+
 void mkdisk_fini(struct mkdisk *d)
 {
-    free(d->bytes);
+    munmap(d->bytes, d->n_bytes);
     d->bytes = NULL;
 }

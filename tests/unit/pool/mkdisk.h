@@ -20,6 +20,8 @@ struct mkdisk {
 
 /* Vector of section 16; masks are written only if clean. */
 void mkdisk_init(struct mkdisk *d, bool clean);
+/* Fill each of its data clusters c with byte 0x50 + c; the other clusters are zero. */
+void mkdisk_fill(struct mkdisk *d);
 /* A smaller device with the same kind of geometry: zeroes, super block and masks only. */
 void mkdisk_init_geometry(struct mkdisk *d, uint32_t n_clusters, uint32_t cluster_bytes,
                           uint32_t page_bytes, bool clean);

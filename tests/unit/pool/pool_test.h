@@ -52,7 +52,8 @@ UNUSED static int pt_run(struct rt_sim_disk *disk, uint64_t seed, bool read_only
     CHECK_INT(rt_create(&opts, &rt, NULL), 0);
     if (disk)
         CHECK_INT(rt_sim_attach(rt, "/d", disk), 0);
-    struct pt_case c = {.rt = rt, .fn = fn, .arg = arg, .read_only = read_only, .keep_open = keep_open};
+    struct pt_case c = {
+        .rt = rt, .fn = fn, .arg = arg, .read_only = read_only, .keep_open = keep_open};
     int rc = rt_run_task(rt, "case", pt_main, &c);
     if (!keep_open)
         CHECK_INT(rt_sim_n_live(rt), 0);
@@ -70,7 +71,8 @@ UNUSED static int pt_add_disk(struct pt *t, const char *uri, struct ash_err *err
     return rc;
 }
 
-UNUSED static struct pool *pt_make_pool(struct pt *t, const char *bdev, const char *name, uint32_t cluster_bytes)
+UNUSED static struct pool *pt_make_pool(struct pt *t, const char *bdev, const char *name,
+                                        uint32_t cluster_bytes)
 {
     struct pool *pool = NULL;
     struct ash_err err = {0};
@@ -101,7 +103,8 @@ UNUSED static int pt_fill(struct pt *t, const char *name, uint64_t offset, uint6
     return rc;
 }
 
-UNUSED static int pt_op(struct pt *t, const char *name, enum bdev_io_type type, uint64_t offset, uint64_t n)
+UNUSED static int pt_op(struct pt *t, const char *name, enum bdev_io_type type, uint64_t offset,
+                        uint64_t n)
 {
     struct bdev_desc *desc;
     int rc = bdev_open(t->mgr, name, BDEV_OPEN_WRITE, "test", NULL, NULL, &desc, NULL);
@@ -147,7 +150,8 @@ UNUSED static bool pt_holds(struct pt *t, const char *name, uint64_t offset, uin
     bool ok = size >= 0 && offset + n <= (uint64_t)size;
     for (uint64_t i = offset; ok && i < offset + n; i++) {
         if (data[i] != b) {
-            fprintf(stderr, "# %s at %llu: 0x%02x, not 0x%02x\n", name, (unsigned long long)i, data[i], b);
+            fprintf(stderr, "# %s at %llu: 0x%02x, not 0x%02x\n", name, (unsigned long long)i,
+                    data[i], b);
             ok = false;
         }
     }
@@ -163,7 +167,8 @@ static int pt_dev_read(void *ctx, uint64_t offset, void *buf, size_t n_bytes)
     return 0;
 }
 
-UNUSED static int pt_check_image(const struct rt_sim_image *image, const uint64_t *expect_free, struct lvs_report *report)
+UNUSED static int pt_check_image(const struct rt_sim_image *image, const uint64_t *expect_free,
+                                 struct lvs_report *report)
 {
     struct lvs_check_dev dev = {.read = pt_dev_read,
                                 .size_bytes = rt_sim_image_size(image),

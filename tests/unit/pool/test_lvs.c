@@ -44,7 +44,8 @@ static uint64_t n_free(struct pt *t)
 }
 
 /* Runs make_case on a new disk, then check_case in a second engine; judges the disk between. */
-static void two_lives(uint64_t disk_bytes, int (*first)(struct pt *t, void *arg), int (*second)(struct pt *t, void *arg))
+static void two_lives(uint64_t disk_bytes, int (*first)(struct pt *t, void *arg),
+                      int (*second)(struct pt *t, void *arg))
 {
     struct rt_sim_disk *disk = rt_sim_disk_new(disk_bytes, 512);
     for (int cut = 0; cut < 2; cut++) {
@@ -330,7 +331,9 @@ static int esnap_first(struct pt *t, void *arg)
     struct ash_err err = {0};
     start(t);
     pt_make_pool(t, "/d", "tank", C);
-    CHECK_INT(pt_add_disk(t, "malloc:///ext?size_mb=1&uuid=e5a9e5a9-0000-4000-8000-00000000c0de", &err), 0);
+    CHECK_INT(
+        pt_add_disk(t, "malloc:///ext?size_mb=1&uuid=e5a9e5a9-0000-4000-8000-00000000c0de", &err),
+        0);
     CHECK_INT(pt_fill(t, "ext", 0, 1 << 20, 0x44), 0);
     int rc = volume_clone_bdev(pool_find(t->pools, "tank"), "ext", "c", NULL, &c, &err);
     if (rc)
@@ -351,7 +354,9 @@ static int esnap_first(struct pt *t, void *arg)
     CHECK(!info.bdev);
     volume_get_info(find(t, "tank/cs"), &info);
     CHECK_INT(info.state, VOLUME_DEGRADED);
-    CHECK_INT(pt_add_disk(t, "malloc:///ext?size_mb=1&uuid=e5a9e5a9-0000-4000-8000-00000000c0de", &err), 0);
+    CHECK_INT(
+        pt_add_disk(t, "malloc:///ext?size_mb=1&uuid=e5a9e5a9-0000-4000-8000-00000000c0de", &err),
+        0);
     CHECK_INT(pt_fill(t, "tank/c", 8192, 512, 0x47), 0);
     CHECK(pt_holds(t, "tank/c", C, 512, 0x46));
     CHECK(pt_holds(t, "tank/cs", 512, 512, 0x45));
@@ -366,7 +371,9 @@ static int esnap_second(struct pt *t, void *arg)
     volume_get_info(find(t, "tank/cs"), &info);
     CHECK_INT(info.state, VOLUME_DEGRADED);
     CHECK(info.esnap_clone);
-    CHECK_INT(pt_add_disk(t, "malloc:///ext?size_mb=1&uuid=e5a9e5a9-0000-4000-8000-00000000c0de", &err), 0);
+    CHECK_INT(
+        pt_add_disk(t, "malloc:///ext?size_mb=1&uuid=e5a9e5a9-0000-4000-8000-00000000c0de", &err),
+        0);
     CHECK(pt_holds(t, "tank/cs", 512, 512, 0x45));
     CHECK(pt_holds(t, "tank/c", C, 512, 0x46));
     CHECK_INT(volume_delete(find(t, "tank/cs"), NULL), 0);
@@ -383,11 +390,58 @@ static void esnap(void **state)
     two_lives(32 << 20, esnap_first, esnap_second);
 }
 
+/* lvol: URIs, good and bad. */
+static int uri_first(struct pt *t, void *arg)
+{
+    static const struct {
+        const char *uri;
+        enum ash_reason reason;
+    } rows[] = {
+        {"lvol:///?size=1MiB&lvs=lvs:///p?mode=create&disk=aio:///d", ASH_E_BDEV_URI_INVALID},
+        {"lvol:///v?lvs=lvs:///p?mode=create&disk=aio:///d", ASH_E_BDEV_URI_INVALID},
+        {"lvol:///v?size=many&lvs=lvs:///p?mode=create&disk=aio:///d", ASH_E_BDEV_URI_INVALID},
+        {"lvol:///v?size=1MiB&disk=aio:///d", ASH_E_BDEV_URI_INVALID},
+        {"lvol:///v?size=1MiB&lvs=lvs:///p&disk=aio:///d", ASH_E_BDEV_URI_INVALID},
+        {"lvol:///v?size=1MiB&lvs=lvs:///p?mode=create", ASH_E_BDEV_URI_INVALID},
+        {"lvol:///v?size=1MiB&lvs=aio:///p?mode=create&disk=aio:///d", ASH_E_BDEV_URI_INVALID},
+        {"lvol:///v?size=1MiB&lvs=lvs:///p?mode=create&disk=aio:///d&extra=1",
+         ASH_E_BDEV_URI_INVALID},
+        {"lvol:///v?size=1MiB&lvs=lvs:///p?mode=import&disk=aio:///d", ASH_E_POOL_SUPER_SIGNATURE},
+        {"lvol:///v?size=8MiB&lvs=lvs:///p?mode=create&disk=malloc:///m?size_mb=64", ASH_OK},
+        {"lvol:///v?size=8MiB&lvs=lvs:///p?mode=create&disk=malloc:///m2?size_mb=64",
+         ASH_E_BDEV_EXISTS},
+        {"lvol:///v?size=12MiB&lvs=lvs:///p?mode=import&disk=malloc:///m3?size_mb=64", ASH_OK},
+    };
+    for (size_t i = 0; i < ASH_N_ELEMS(rows); i++) {
+        struct ash_err err = {0};
+        char *name = NULL;
+        int rc = bdev_create_uri(t->mgr, rows[i].uri, &name, &err);
+        if (err.reason != rows[i].reason || (rc == 0) != (rows[i].reason == ASH_OK))
+            fprintf(stderr, "# %s: %s: %s\n", rows[i].uri, ash_reason_name(err.reason), err.text);
+        CHECK_INT(err.reason, rows[i].reason);
+        rt_free(name);
+        if (rows[i].reason == ASH_E_POOL_SUPER_SIGNATURE)
+            CHECK_INT(bdev_unregister(bdev_find(t->mgr, "/d")), 0);
+    }
+    CHECK_INT(bdev_find(t->mgr, "v")->size_bytes, 12 << 20);
+    CHECK_INT(bdev_destroy_uri(t->mgr, "lvol:///v", NULL), 0);
+    CHECK(!pool_next(t->pools, NULL));
+    return 0;
+}
+
+static void uris(void **state)
+{
+    struct rt_sim_disk *disk = rt_sim_disk_new(64 << 20, 512);
+    CHECK_INT(pt_run(disk, 1, false, false, uri_first, NULL), 0);
+    rt_sim_disk_put(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(basic), cmocka_unit_test(resize),  cmocka_unit_test(merge_lengths), cmocka_unit_test(unmap),
-        cmocka_unit_test(inflate), cmocka_unit_test(full), cmocka_unit_test(esnap),
+        cmocka_unit_test(basic), cmocka_unit_test(resize),  cmocka_unit_test(merge_lengths),
+        cmocka_unit_test(unmap), cmocka_unit_test(inflate), cmocka_unit_test(full),
+        cmocka_unit_test(esnap), cmocka_unit_test(uris),
     };
     return cmocka_run_group_tests_name("lvs", tests, NULL, NULL);
 }
