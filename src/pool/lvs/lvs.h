@@ -159,7 +159,8 @@ struct lvs_store {
     char base_name[128];
     struct ash_uuid uuid;
 
-    struct lvs_super_disk super; /* as it is on the disk */
+    struct lvs_super_disk super;       /* as it is on the disk */
+    struct lvs_super_disk super_tried; /* its last write failed; the disk may hold this */
     uint32_t cluster_bytes, md_page_bytes, io_unit_bytes;
     uint8_t cluster_shift; /* 0: not a power of two */
     uint32_t md_len, md_clusters;

@@ -273,7 +273,8 @@ static int settle_snapshots(struct lvs_store *s)
 
 static int write_clean(struct lvs_store *s)
 {
-    bool unsure = s->no_allocation || s->needs_recovery;
+    /* after a growth that failed the bitmap is longer than the mask on the disk */
+    bool unsure = s->no_allocation || s->needs_recovery || s->used_clusters.n_bits != s->n_clusters;
     ash_list_for_each (l, &s->volumes)
         unsure |= ash_list_entry(l, struct lvs_volume, link)->is_crosslinked;
     rt_mutex_lock(&s->md_lock);
@@ -602,8 +603,10 @@ static uint64_t mask_room(const struct lvs_store *s)
 
 static int grow_to(struct lvs_store *s, uint64_t device_bytes, uint64_t n_clusters)
 {
-    /* Memory first: after the super block nothing may fail. */
-    int rc = ash_bitmap_resize(&s->used_clusters, n_clusters);
+    /* Memory first: after the super block nothing may fail. Bits that an attempt before left behind
+     * are marked used. */
+    uint64_t n_had = s->used_clusters.n_bits;
+    int rc = n_clusters < n_had ? -EIO : ash_bitmap_resize(&s->used_clusters, n_clusters);
     if (rc == 0)
         rc = ash_bitmap_resize(&s->zero_clusters, n_clusters);
     if (rc == 0) {
@@ -615,6 +618,8 @@ static int grow_to(struct lvs_store *s, uint64_t device_bytes, uint64_t n_cluste
         rc = lvs_super_write(s, &next);
     }
     if (rc == 0) {
+        for (uint64_t c = s->n_clusters; c < n_had; c++)
+            ash_bitmap_clear(&s->used_clusters, c);
         s->is_clean_on_disk = false;
         s->size_bytes = device_bytes;
         s->n_clusters = n_clusters;
@@ -642,7 +647,7 @@ static int store_grow(struct pool *pool, struct ash_err *err)
             (unsigned long long)mask_room(s), s->cluster_bytes);
     } else if (n_clusters != s->n_clusters) {
         rt_mutex_lock(&s->md_lock);
-        rc = s->used_clusters.n_bits == s->n_clusters ? grow_to(s, device_bytes, n_clusters) : -EIO;
+        rc = grow_to(s, device_bytes, n_clusters);
         rt_mutex_unlock(&s->md_lock);
         if (rc)
             ash_err_set_rc(err, rc, ASH_E_POOL_IO, s->name, "pool '%s' could not be grown: %s",

@@ -198,11 +198,13 @@ int lvs_super_write(struct lvs_store *s, const struct lvs_super_disk *next)
     if (!buf)
         return -ENOMEM;
     int rc = bdev_read(s->ch, buf, 0, LVS_PAGE_BYTES);
-    if (rc == 0 && memcmp(buf, &s->super, LVS_CRC_BYTES) != 0)
+    if (rc == 0 && memcmp(buf, &s->super, LVS_CRC_BYTES) != 0 &&
+        memcmp(buf, &s->super_tried, LVS_CRC_BYTES) != 0)
         rc = -EIO; /* not what we wrote: somebody else's hands, or another disk */
     if (rc == 0) {
         memcpy(buf, next, LVS_PAGE_BYTES);
         lvs_super_seal(buf);
+        s->super_tried = *buf;
         rc = bdev_write(s->ch, buf, 0, LVS_PAGE_BYTES, 0);
         if (rc == 0)
             rc = lvs_flush(s);
