@@ -27,6 +27,12 @@ static int resize(struct crash_env *e, const char *vol, uint64_t n_clusters)
     return v ? volume_resize(v, cl(e, n_clusters), NULL) : -ENOENT;
 }
 
+static int delete (struct crash_env *e, const char *vol)
+{
+    struct volume *v = crash_volume(e, vol);
+    return v ? volume_delete(v, NULL) : -ENOENT;
+}
+
 static int clone(struct crash_env *e, const char *snap, const char *name)
 {
     struct volume *c, *s = crash_volume(e, snap);
@@ -176,8 +182,7 @@ static int make_esnap(struct crash_env *e)
 static int make_dirty(struct crash_env *e)
 {
     RET_IF(make_chain(e));
-    struct volume *s = crash_volume(e, "s");
-    RET_IF(s ? volume_delete(s, NULL) : -ENOENT);
+    RET_IF(delete (e, "s"));
     return crash_write(e, "v", cl(e, 2), 512, 5, 0);
 }
 
@@ -350,7 +355,7 @@ static int op_shrink_reuse(struct crash_env *e)
 
 static int op_delete_reuse(struct crash_env *e)
 {
-    RET_IF(volume_delete(crash_volume(e, "w"), NULL));
+    RET_IF(delete (e, "w"));
     struct volume *v = crash_volume(e, "v");
     return v ? crash_write(e, "v", cl(e, 9) + 1024, 512, 10, 0) : -ENOENT;
 }
@@ -534,22 +539,22 @@ static int op_set_parent_bdev(struct crash_env *e)
 
 static int op_delete_v(struct crash_env *e)
 {
-    return volume_delete(crash_volume(e, "v"), NULL);
+    return delete (e, "v");
 }
 
 static int op_delete_w(struct crash_env *e)
 {
-    return volume_delete(crash_volume(e, "w"), NULL);
+    return delete (e, "w");
 }
 
 static int op_delete_s(struct crash_env *e)
 {
-    return volume_delete(crash_volume(e, "s"), NULL);
+    return delete (e, "s");
 }
 
 static int op_delete_g(struct crash_env *e)
 {
-    return volume_delete(crash_volume(e, "g"), NULL);
+    return delete (e, "g");
 }
 
 /* Writes are under way while the snapshot is taken: it holds them or not, block by block. */
@@ -568,7 +573,7 @@ static int op_delete_s_busy(struct crash_env *e)
     struct crew crew;
     start_writers(e, &crew);
     rt_yield();
-    int rc = volume_delete(crash_volume(e, "s"), NULL);
+    int rc = delete (e, "s");
     int writers_rc = end_writers(&crew);
     return rc ? rc : writers_rc;
 }
