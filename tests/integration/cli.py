@@ -633,6 +633,16 @@ def offline_is_the_same():
     ok("volume", "show", "off/v", "--disk", path)
     ok("pool", "list", "--disk", path)
     check(digest(path) == before, "looking has changed the disk")
+    odd = os.path.join(DIR, "odd ?&#%41 name.img")
+    os.rename(path, odd)
+    ok("ls", "--disk", odd)
+    os.chmod(odd, 0o400)
+    check({x["name"] for x in ok("ls", "--disk", odd, "-o", "json").json} == {"v", "s"}, "odd name")
+    os.chmod(odd, 0o600)
+    os.rename(odd, path)
+    for uri in (f"aio://{path}", f"uring://{path}?blk_size=512", f"aio://{path}?readonly#x"):
+        ok("ls", "--disk", uri)
+    check(digest(path) == before, "looking by URI has changed the disk")
     with Daemon("--disk", path):
         fails(4, "RT_FILE_BUSY", "volume", "create", "off/w", "8M", "--disk", path)
         fails(4, "RT_FILE_BUSY", "check", path)
