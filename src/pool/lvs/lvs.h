@@ -326,7 +326,7 @@ struct lvs_write {
 int lvs_write_all(struct lvs_store *s, const struct lvs_write *writes, size_t n) ASH_MAY_WAIT;
 /* Flush the base device; afterwards everything written before is on the medium. */
 int lvs_flush(struct lvs_store *s) ASH_MAY_WAIT;
-/* A metadata write has been started: FUA writes need a flush until one has covered it. */
+/* A metadata write has ended: FUA writes and roots need a flush until one has covered it. */
 void lvs_md_written(struct lvs_store *s);
 
 /* ----------------------------------------------------- commit.c */
