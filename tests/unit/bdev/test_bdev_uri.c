@@ -239,8 +239,6 @@ static void good_case(struct bdev_mgr *mgr)
     CHECK_INT(b->block_bytes, 4096);
     CHECK_STR(b->product_name, "URING bdev");
     destroy(mgr, "uring:///dev/four?uuid=00000000-0000-4000-8000-00000000000a");
-    b = create(mgr, "aio:///dev/four?blk_size=8192", "/dev/four");
-    CHECK_INT(b->block_bytes, 8192);
     /* read-only: several may read a file, nobody writes; the saved configuration says so too */
     static const char *const ro[] = {"aio:///disks/a%20b?readonly",
                                      "uring:///disks/a%20b?blk_size=512&readonly"};
@@ -260,6 +258,8 @@ static void good_case(struct bdev_mgr *mgr)
         ash_buf_free(&text);
         destroy(mgr, ro[i]);
     }
+    b = create(mgr, "aio:///dev/four?blk_size=8192", "/dev/four");
+    CHECK_INT(b->block_bytes, 8192);
     /* an alias that is taken is no failure */
     CHECK_INT(bdev_alias_add(b, "null:///late?size_mb=1"), 0);
     CHECK_INT(bdev_create_uri(mgr, "null:///late?size_mb=1", &name, NULL), 0);
