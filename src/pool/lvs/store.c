@@ -273,7 +273,7 @@ static int settle_snapshots(struct lvs_store *s)
 
 static int write_clean(struct lvs_store *s)
 {
-    bool unsure = s->no_allocation;
+    bool unsure = s->no_allocation || s->needs_recovery;
     ash_list_for_each (l, &s->volumes)
         unsure |= ash_list_entry(l, struct lvs_volume, link)->is_crosslinked;
     rt_mutex_lock(&s->md_lock);
