@@ -137,6 +137,10 @@ struct bdev_area {
 };
 void bdev_area(struct bdev_channel *ch, uint64_t offset, uint64_t length,
                struct bdev_area *ret_area);
+/* While a quiesce is in force bdev_area tells "data, depth 1" and bdev_ancestor_depth 0: the layer
+ * is being changed and must not be looked at. */
+bool bdev_ancestor(struct bdev *bdev, uint32_t depth, const char **ret_name, uint64_t *ret_id);
+uint32_t bdev_ancestor_depth(struct bdev_channel *ch, uint64_t id);
 
 /* ------------------------------------------------------------ devices */
 
@@ -151,6 +155,11 @@ struct bdev_ops {
     int (*channel_init)(struct bdev_channel *ch);
     void (*channel_fini)(struct bdev_channel *ch);
     void (*area)(struct bdev_channel *ch, uint64_t offset, uint64_t length, struct bdev_area *ret);
+    /* Volumes: name and lasting id of the ancestor at depth 2 (parent), 3 ...; false: there is
+     * none. Control reactor. NULL: no ancestors. */
+    bool (*ancestor)(struct bdev *bdev, uint32_t depth, const char **ret_name, uint64_t *ret_id);
+    /* Its depth now, on the channel's reactor; 0: it is an ancestor no more. */
+    uint32_t (*ancestor_depth)(struct bdev_channel *ch, uint64_t id);
     /* After the last close, names gone: free everything, bdev included. */
     void (*destroy)(struct bdev *bdev) ASH_MAY_WAIT;
     /* Members of "driver_specific" in bdev_get_bdevs. */

@@ -576,6 +576,18 @@ def volume_life():
         d.fails(3, "VOLUME_NOT_FOUND", "volume", "show", "vl/a")
         d.cli("snapshot", "create", "vl/b", "s1")
         d.fails(1, "VOLUME_NAME_TAKEN", "snapshot", "create", "vl/b", "s1")
+        ids = [f"0000000{n}-aaaa-4bbb-8ccc-dddddddddddd" for n in range(4)]
+        for n, args in enumerate((("volume", "create", "vl/u", "4M"),
+                                  ("snapshot", "create", "vl/u", "us"),
+                                  ("clone", "create", "vl/us", "uc"))):
+            d.cli(*args, "--uuid", ids[n])
+            if n:
+                d.fails(1, "VOLUME_UUID_TAKEN", *args[:-1], "ux", "--uuid", ids[0])
+        check([d.cli("volume", "show", v, "-o", "json").json["uuid"]
+               for v in ("vl/u", "vl/us", "vl/uc")] == ids[:3], "the UUIDs that were asked for")
+        d.fails(2, "BAD_UUID", "volume", "create", "vl/x", "4M", "--uuid", "x")
+        for v in ("uc", "us", "u"):
+            d.cli("volume", "delete", "vl/" + v, "--yes")
         d.cli("clone", "create", "vl/s1", "c1")
         d.cli("clone", "create", "vl/s1", "vl/c2")
         d.fails(4, "VOLUME_HAS_CLONES", "snapshot", "delete", "vl/s1", "--yes")
@@ -621,6 +633,16 @@ def offline_is_the_same():
     ok("volume", "show", "off/v", "--disk", path)
     ok("pool", "list", "--disk", path)
     check(digest(path) == before, "looking has changed the disk")
+    odd = os.path.join(DIR, "odd ?&#%41 name.img")
+    os.rename(path, odd)
+    ok("ls", "--disk", odd)
+    os.chmod(odd, 0o400)
+    check({x["name"] for x in ok("ls", "--disk", odd, "-o", "json").json} == {"v", "s"}, "odd name")
+    os.chmod(odd, 0o600)
+    os.rename(odd, path)
+    for uri in (f"aio://{path}", f"uring://{path}?blk_size=512", f"aio://{path}?readonly#x"):
+        ok("ls", "--disk", uri)
+    check(digest(path) == before, "looking by URI has changed the disk")
     with Daemon("--disk", path):
         fails(4, "RT_FILE_BUSY", "volume", "create", "off/w", "8M", "--disk", path)
         fails(4, "RT_FILE_BUSY", "check", path)

@@ -89,6 +89,32 @@ static int say_volume(struct ash_call *call, const struct volume *vol)
     return 0;
 }
 
+/* A UUID that the caller chose must be nobody's. Volumes without a device (faulted, degraded) own
+ * theirs too. */
+static int check_volume_uuid(struct ash_call *call, const struct ash_uuid *uuid)
+{
+    char text[ASH_UUID_TEXT_BYTES];
+    if (ash_uuid_is_nil(uuid))
+        return 0;
+    ash_uuid_format(uuid, text);
+    if (!bdev_find(call->bdevs, text) && !volume_find(call->pools, text))
+        return 0;
+    return ash_err_set(call->err, ASH_E_VOLUME_UUID_TAKEN, text, "UUID %s is taken", text);
+}
+
+int rpc_check_pool_uuid(struct ash_call *call, const struct ash_uuid *uuid)
+{
+    char text[ASH_UUID_TEXT_BYTES];
+    if (ash_uuid_is_nil(uuid) || !pool_find_uuid(call->pools, uuid))
+        return 0;
+    ash_uuid_format(uuid, text);
+    return ash_err_set(call->err, ASH_E_POOL_NAME_TAKEN, text,
+                       "there is a pool with the UUID %s already", text);
+}
+
+#define LVOL_UUID_PARAM(st)                                                                        \
+    ASH_PARAM(st, lvol_uuid, ASH_P_UUID, 0, NULL, "UUID of the new volume; random when absent")
+
 /* ------------------------------------------------------------------- stores */
 
 static const struct ash_enum store_clear_methods[] = {
@@ -111,6 +137,7 @@ struct create_store_params {
     uint32_t cluster_sz, num_md_pages_per_cluster_ratio, md_page_size;
     int clear_method;
     bool force;
+    struct ash_uuid lvs_uuid;
 };
 
 static const struct ash_param create_store_table[] = {
@@ -128,6 +155,8 @@ static const struct ash_param create_store_table[] = {
               "bytes of a metadata page; 0: 4096"),
     ASH_PARAM(struct create_store_params, force, ASH_P_BOOL, 0, "false",
               "format the device even when it holds something"),
+    ASH_PARAM(struct create_store_params, lvs_uuid, ASH_P_UUID, 0, NULL,
+              "UUID of the store; random when absent"),
     {0},
 };
 
@@ -152,12 +181,16 @@ static int create_store(struct ash_call *call, void *params)
                            p->cluster_sz ? ASH_E_POOL_BAD_RATIO : ASH_E_POOL_BAD_CLUSTER_SIZE,
                            p->lvs_name, "%s cannot be 0",
                            p->cluster_sz ? "the metadata ratio" : "the cluster size");
+    rc = rpc_check_pool_uuid(call, &p->lvs_uuid);
+    if (rc)
+        return rc;
     struct pool_create_opts opts = {
         .cluster_bytes = p->cluster_sz,
         .md_page_bytes = p->md_page_size,
         .md_ratio_percent = p->num_md_pages_per_cluster_ratio,
         .clear = (enum pool_clear)p->clear_method,
         .force = p->force,
+        .uuid = p->lvs_uuid,
     };
     struct pool *pool = NULL;
     rc = pool_create(call->pools, p->bdev_name, p->lvs_name, &opts, &pool, call->err);
@@ -265,6 +298,7 @@ struct create_params {
     uint64_t size_in_mib, size;
     bool has_size_in_mib, has_size, thin_provision;
     int clear_method;
+    struct ash_uuid lvol_uuid;
 };
 
 static const struct ash_param create_table[] = {
@@ -278,6 +312,7 @@ static const struct ash_param create_table[] = {
               "take clusters when they are written"),
     ASH_PARAM_ENUM(struct create_params, clear_method, 0, "default", clear_methods,
                    "default, none, unmap, write_zeroes: what happens to clusters given back"),
+    LVOL_UUID_PARAM(struct create_params),
     {0},
 };
 
@@ -313,8 +348,11 @@ static int create_volume(struct ash_call *call, void *params)
     if (volume_find_in(pool, p->lvol_name))
         return ash_err_set(call->err, ASH_E_VOLUME_NAME_TAKEN, p->lvol_name,
                            "there is a volume '%s' already", p->lvol_name);
-    struct volume_create_opts opts = {.thin = p->thin_provision,
-                                      .clear = (enum pool_clear)p->clear_method};
+    rc = check_volume_uuid(call, &p->lvol_uuid);
+    if (rc)
+        return rc;
+    struct volume_create_opts opts = {
+        .thin = p->thin_provision, .clear = (enum pool_clear)p->clear_method, .uuid = p->lvol_uuid};
     struct volume *vol = NULL;
     rc = volume_create(pool, p->lvol_name, size_bytes, &opts, &vol, call->err);
     if (rc == -EEXIST)
@@ -325,6 +363,7 @@ static int create_volume(struct ash_call *call, void *params)
 struct snapshot_params {
     char *lvol_name, *snapshot_name;
     struct json_object *xattrs;
+    struct ash_uuid lvol_uuid;
 };
 
 static const struct ash_param snapshot_table[] = {
@@ -333,16 +372,19 @@ static const struct ash_param snapshot_table[] = {
               "name of the snapshot"),
     ASH_PARAM(struct snapshot_params, xattrs, ASH_P_JSON, 0, NULL,
               "object of attributes for the snapshot: name to text"),
+    LVOL_UUID_PARAM(struct snapshot_params),
     {0},
 };
 
 static int snapshot(struct ash_call *call, void *params)
 {
     const struct snapshot_params *p = params;
-    struct volume_create_opts opts = {0};
+    struct volume_create_opts opts = {.uuid = p->lvol_uuid};
     struct volume_xattr *xattrs = NULL;
     struct volume *vol = NULL, *snap = NULL;
     int rc = rpc_find_volume(call, p->lvol_name, &vol);
+    if (rc == 0)
+        rc = check_volume_uuid(call, &p->lvol_uuid);
     if (rc == 0)
         rc = rpc_take_xattrs(call, p->xattrs, &xattrs, &opts.n_xattrs);
     if (rc)
@@ -357,6 +399,7 @@ static int snapshot(struct ash_call *call, void *params)
 
 struct clone_params {
     char *snapshot_name, *clone_name;
+    struct ash_uuid lvol_uuid;
 };
 
 static const struct ash_param clone_table[] = {
@@ -364,6 +407,7 @@ static const struct ash_param clone_table[] = {
               "snapshot or read-only volume"),
     ASH_PARAM(struct clone_params, clone_name, ASH_P_STR, ASH_P_REQUIRED, NULL,
               "name of the clone"),
+    LVOL_UUID_PARAM(struct clone_params),
     {0},
 };
 
@@ -371,17 +415,21 @@ static int clone_volume(struct ash_call *call, void *params)
 {
     const struct clone_params *p = params;
     struct volume *snap = NULL, *clone = NULL;
+    struct volume_create_opts opts = {.uuid = p->lvol_uuid};
     int rc = rpc_find_volume(call, p->snapshot_name, &snap);
+    if (rc == 0)
+        rc = check_volume_uuid(call, &p->lvol_uuid);
     if (rc)
         return rc;
     rc = check_name(call, p->clone_name);
     if (rc == 0)
-        rc = volume_clone(snap, p->clone_name, NULL, &clone, call->err);
+        rc = volume_clone(snap, p->clone_name, &opts, &clone, call->err);
     return rc ? rpc_async(call, rc, RPC_INVALID_PARAMS) : say_volume(call, clone);
 }
 
 struct clone_bdev_params {
     char *bdev, *lvs_name, *clone_name;
+    struct ash_uuid lvol_uuid;
 };
 
 static const struct ash_param clone_bdev_table[] = {
@@ -391,6 +439,7 @@ static const struct ash_param clone_bdev_table[] = {
               "store of the clone"),
     ASH_PARAM(struct clone_bdev_params, clone_name, ASH_P_STR, ASH_P_REQUIRED, NULL,
               "name of the clone"),
+    LVOL_UUID_PARAM(struct clone_bdev_params),
     {0},
 };
 
@@ -416,9 +465,13 @@ static int clone_bdev(struct ash_call *call, void *params)
         return rpc_fail(call, rc, RPC_INVALID_PARAMS,
                         "bdev is an lvol in same lvs as clone; use bdev_lvol_clone instead");
     }
-    int rc = check_name(call, p->clone_name);
+    int rc = check_volume_uuid(call, &p->lvol_uuid);
+    if (rc)
+        return rc;
+    struct volume_create_opts opts = {.uuid = p->lvol_uuid};
+    rc = check_name(call, p->clone_name);
     if (rc == 0)
-        rc = volume_clone_bdev(pool, p->bdev, p->clone_name, NULL, &clone, call->err);
+        rc = volume_clone_bdev(pool, p->bdev, p->clone_name, &opts, &clone, call->err);
     return rc ? rpc_async(call, rc, RPC_INVALID_PARAMS) : say_volume(call, clone);
 }
 

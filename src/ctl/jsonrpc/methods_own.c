@@ -256,9 +256,12 @@ static int create_pool(struct ash_call *call, void *params)
     if (p->cluster_size > UINT32_MAX)
         return ash_err_set(call->err, ASH_E_POOL_BAD_CLUSTER_SIZE, p->name,
                            "the cluster size is too large");
+    int rc = rpc_check_pool_uuid(call, &p->uuid);
+    if (rc)
+        return rc;
     char *disk ASH_CLEANUP(free_name) = NULL;
     bool made;
-    int rc = take_disk(call, p->bdev, p->uri, &disk, &made);
+    rc = take_disk(call, p->bdev, p->uri, &disk, &made);
     if (rc)
         return rc;
     struct pool_create_opts opts = {

@@ -100,6 +100,8 @@ void rpc_uuid(struct ash_jsonw *w, const char *name, const struct ash_uuid *uuid
 int rpc_find_pool(struct ash_call *call, const char *name_or_uuid, struct pool **ret_pool);
 /* A volume that has a device, by any of its names. -ENODEV VOLUME_NOT_FOUND. */
 int rpc_find_volume(struct ash_call *call, const char *name, struct volume **ret_vol);
+/* -EEXIST POOL_NAME_TAKEN when an open pool has the UUID; nil is free. */
+int rpc_check_pool_uuid(struct ash_call *call, const struct ash_uuid *uuid);
 /* {"name": "value"} or [{"name","value"}] to attributes, values with their NUL as Longhorn stores
  * them. *ret_xattrs on the heap, borrowing from obj. -EINVAL. */
 int rpc_take_xattrs(struct ash_call *call, struct json_object *obj,

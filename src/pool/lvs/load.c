@@ -879,6 +879,22 @@ static void load_end(struct load *l)
     rt_free(l->todos);
 }
 
+/* A store without volumes whose super blob is damaged is a pool; one whose super blob is erased, or
+ * was never named, is the end of a destruction or the beginning of a creation. */
+static bool has_lost_label(const struct load *l)
+{
+    struct lvs_store *s = l->s;
+    bool lost = false;
+    if (l->super_page == LVS_INVALID_PAGE)
+        return false;
+    uint8_t *buf = rt_buf_get(s->md_page_bytes);
+    if (buf && bdev_read(s->ch, buf, lvs_page_offset(s, l->super_page), s->md_page_bytes) == 0)
+        for (size_t i = 0; i < LVS_PAGE_BYTES; i++)
+            lost |= buf[i] != 0;
+    rt_buf_put(buf, s->md_page_bytes);
+    return lost;
+}
+
 static int load_steps(struct load *l, struct ash_err *err)
 {
     struct lvs_store *s = l->s;
@@ -904,7 +920,7 @@ static int load_steps(struct load *l, struct ash_err *err)
         rc = build_volumes(l);
     if (rc == 0) {
         relate(l);
-        if (!l->super_found && ash_list_empty(&s->volumes))
+        if (!l->super_found && ash_list_empty(&s->volumes) && !has_lost_label(l))
             return ash_err_set(err, ASH_E_POOL_NO_SUPER_BLOB, s->base_name,
                                "store on '%s' has neither label nor volumes", s->base_name);
         rc = resolve(l);

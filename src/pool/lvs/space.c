@@ -114,14 +114,16 @@ int lvs_write_all(struct lvs_store *s, const struct lvs_write *writes, size_t n)
 {
     ASH_ASSERT(!s->read_only);
     struct batch b = {.n_left = 1, .done = RT_EVENT_INIT};
-    lvs_md_written(s);
     for (size_t i = 0; i < n && b.rc == 0; i++) {
         int rc =
             batch_start(s, &b, BDEV_WRITE, writes[i].offset, writes[i].n_bytes, writes[i].data);
         if (rc)
             b.rc = rc;
     }
-    return batch_wait(&b);
+    int rc = batch_wait(&b);
+    /* Counted when they have ended: a flush that ran meanwhile does not cover them. */
+    lvs_md_written(s);
+    return rc;
 }
 
 int lvs_flush(struct lvs_store *s)
@@ -178,7 +180,9 @@ static int for_runs(struct lvs_store *s, uint8_t type, const uint32_t *clusters,
 int lvs_clusters_zero(struct lvs_store *s, const uint32_t *clusters, const bool *known, size_t n)
 {
     rt_step("zero clusters");
-    return for_runs(s, BDEV_WRITE_ZEROES, clusters, known, n);
+    int rc = for_runs(s, BDEV_WRITE_ZEROES, clusters, known, n);
+    lvs_md_written(s); /* the root that will refer to them waits for a flush */
+    return rc;
 }
 
 int lvs_clusters_release(struct lvs_store *s, uint32_t *clusters, size_t n, enum pool_clear clear)
@@ -227,6 +231,8 @@ int lvs_pages_release(struct lvs_store *s, const uint32_t *pages, size_t n)
     if (rc == 0)
         for (size_t i = 0; i < n; i++)
             lvs_page_give(s, pages[i]);
+    else
+        s->needs_recovery = true;
     rt_free(writes);
     rt_buf_put(zeroes, s->md_page_bytes);
     return rc;

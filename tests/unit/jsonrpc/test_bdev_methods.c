@@ -370,6 +370,80 @@ static void good_inputs_work(void **state)
     in_world(good_body, NULL);
 }
 
+/* ----------------------------------------------------------- chosen UUIDs */
+
+#define ID(n) "0000000" #n "-1111-4222-8333-444444444444"
+
+/* A call that must fail. */
+static void refused(struct client *c, const char *method, const char *params, int code,
+                    const char *reason)
+{
+    struct ash_buf text = {0};
+    ash_buf_fmt(&text, "{\"id\":1,\"method\":\"%s\",\"params\":%s}", method, params);
+    struct json_object *v = client_call(c, text.data), *error = member(v, "error");
+    CHECK(error && json_object_get_int(member(error, "code")) == code, "%s\n  %s", text.data,
+          json_object_to_json_string(v));
+    CHECK(!strcmp(json_object_get_string(member(member(error, "data"), "reason")), reason), "%s",
+          json_object_to_json_string(v));
+    ash_buf_free(&text);
+    json_object_put(v);
+}
+
+static int uuid_body(void *arg)
+{
+    struct setup s;
+    setup_begin(&s, NULL, NULL);
+    struct client *c = &s.c;
+    for (int i = 0; i < 2; i++) {
+        char text[80];
+        snprintf(text, sizeof(text), "{\"name\":\"m%d\",\"num_blocks\":65536,\"block_size\":512}",
+                 i);
+        json_object_put(good(c, "bdev_malloc_create", text));
+    }
+#define STORE(bdev, name, id)                                                                      \
+    "{\"bdev_name\":\"" bdev "\",\"lvs_name\":\"" name                                             \
+    "\",\"cluster_sz\":1048576,\"lvs_uuid\":\"" id "\"}"
+    expect(c, "bdev_lvol_create_lvstore", STORE("m0", "s", ID(1)), "\"" ID(1) "\"");
+    refused(c, "bdev_lvol_create_lvstore", STORE("m1", "t", ID(1)), -17, "POOL_NAME_TAKEN");
+    refused(c, "bdev_lvol_create_lvstore", STORE("m1", "t", "x"), -32603, "BAD_UUID");
+    refused(c, "pool_create", "{\"bdev\":\"m1\",\"name\":\"t\",\"uuid\":\"" ID(1) "\"}", -17,
+            "POOL_NAME_TAKEN");
+#define LVOL(name, id)                                                                             \
+    "{\"lvs_name\":\"s\",\"lvol_name\":\"" name                                                    \
+    "\",\"size_in_mib\":1,\"thin_provision\":true,\"lvol_uuid\":\"" id "\"}"
+    expect(c, "bdev_lvol_create", LVOL("v", ID(2)), "\"" ID(2) "\"");
+    refused(c, "bdev_lvol_create", LVOL("w", ID(2)), -17, "VOLUME_UUID_TAKEN");
+    refused(c, "bdev_lvol_create", LVOL("w", "12345"), -32603, "BAD_UUID");
+#define SNAP(name, id)                                                                             \
+    "{\"lvol_name\":\"s/v\",\"snapshot_name\":\"" name "\",\"lvol_uuid\":\"" id "\"}"
+    expect(c, "bdev_lvol_snapshot", SNAP("sn", ID(3)), "\"" ID(3) "\"");
+    refused(c, "bdev_lvol_snapshot", SNAP("so", ID(2)), -17, "VOLUME_UUID_TAKEN");
+#define CLONE(name, id)                                                                            \
+    "{\"snapshot_name\":\"s/sn\",\"clone_name\":\"" name "\",\"lvol_uuid\":\"" id "\"}"
+    expect(c, "bdev_lvol_clone", CLONE("c", ID(4)), "\"" ID(4) "\"");
+    refused(c, "bdev_lvol_clone", CLONE("d", ID(3)), -17, "VOLUME_UUID_TAKEN");
+#define CLONE_BDEV(name, id)                                                                       \
+    "{\"bdev\":\"m1\",\"lvs_name\":\"s\",\"clone_name\":\"" name "\",\"lvol_uuid\":\"" id "\"}"
+    expect(c, "bdev_lvol_clone_bdev", CLONE_BDEV("e", ID(5)), "\"" ID(5) "\"");
+    refused(c, "bdev_lvol_clone_bdev", CLONE_BDEV("f", ID(4)), -17, "VOLUME_UUID_TAKEN");
+    /* nothing of what was refused is there; what was made has the UUID on the disk as well */
+    expect(c, "pool_export", "{\"name\":\"s\"}", "true");
+    json_object_put(good(c, "pool_import", "{\"bdev\":\"m0\"}"));
+    struct json_object *v = good(c, "bdev_lvol_get_lvols", "{\"lvs_uuid\":\"" ID(1) "\"}");
+    static const char *const ids[] = {ID(2), ID(3), ID(4), ID(5)};
+    CHECK(json_object_array_length(v) == ASH_N_ELEMS(ids), "%s", json_object_to_json_string(v));
+    for (size_t i = 0; i < ASH_N_ELEMS(ids); i++)
+        CHECK(strstr(json_object_to_json_string(v), ids[i]), "%s", json_object_to_json_string(v));
+    json_object_put(v);
+    setup_end(&s);
+    return 0;
+}
+
+static void uuids_may_be_chosen(void **state)
+{
+    in_world(uuid_body, NULL);
+}
+
 /* ---------------------------------------------------------- configuration */
 
 struct stop_seen {
@@ -529,6 +603,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_inputs_are_told),
         cmocka_unit_test(good_inputs_work),
+        cmocka_unit_test(uuids_may_be_chosen),
         cmocka_unit_test(stop_and_log_reach_the_daemon),
         cmocka_unit_test(configuration_makes_the_state_again),
         cmocka_unit_test(bad_configuration_is_told),
