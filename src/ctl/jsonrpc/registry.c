@@ -54,6 +54,7 @@ static void add_tables(struct jsonrpc *rpc, bool fill)
     const struct ash_method *const own[] = {
         rpc_core_methods, rpc_log_methods,       rpc_config_methods, rpc_bdev_methods,
         rpc_lvol_methods, rpc_lvol_attr_methods, rpc_own_methods,    nbd_methods,
+        rpc_kept_methods, rpc_qd_methods,
     };
     rpc->n_entries = 0;
     for (const struct ash_method *const *t = rpc->opts.extra; t && *t; t++)
@@ -86,6 +87,8 @@ static void part_destroy(struct ash_engine_part *part)
     struct jsonrpc *rpc = ash_container_of(part, struct jsonrpc, part);
     if (rpc->running)
         bdev_watch_del(&rpc->watch);
+    rpc_stop_sampling(rpc);
+    json_object_put(rpc->kept);
     for (size_t i = 0; i < rpc->n_entries; i++)
         ash_htab_remove(&rpc->methods, &rpc->entries[i].node);
     ash_htab_fini(&rpc->methods);
@@ -117,6 +120,8 @@ int jsonrpc_setup(struct ash_engine *engine, const struct jsonrpc_opts *opts, st
     rpc->log_level = JSONRPC_LOG_NOTICE;
     rpc->print_level = JSONRPC_LOG_INFO;
     rt_waitq_init(&rpc->started);
+    rt_waitq_init(&rpc->sampler_gone);
+    ash_list_init(&rpc->samplers);
     rpc->since_ns = rt_now_ns();
     add_tables(rpc, false);
     rpc->entries = rt_alloc((rpc->n_entries + 1) * sizeof(*rpc->entries));
