@@ -332,6 +332,21 @@ struct rt_stats {
 };
 void rt_reactor_stats(const struct rt_reactor *reactor, struct rt_stats *ret_stats);
 
+/* Messages for the people who run the process. Without a sink (a library's world) they go nowhere.
+ * Control reactor only: other reactors stay silent, the data path reports by its results.
+ *   ERR    needs a person;  WARN  we carry on, and say how;  INFO  changes of state;  DEBUG  off
+ * unless asked for. The numbers are syslog's. */
+enum rt_log_level { RT_LOG_ERR = 3, RT_LOG_WARN = 4, RT_LOG_INFO = 6, RT_LOG_DEBUG = 7 };
+/* module: a short literal ("bdev"). One sentence without a full stop. */
+void rt_log(enum rt_log_level level, const char *module, const char *fmt, ...) ASH_PRINTF(3, 4);
+/* sink NULL: silence again. It must not wait. */
+void rt_set_log(struct rt *rt,
+                void (*sink)(void *arg, enum rt_log_level level, const char *module,
+                             const char *text),
+                void *arg);
+/* What is above (a larger number) is dropped; INFO at first. */
+void rt_set_log_level(struct rt *rt, enum rt_log_level max_level);
+
 /* Test hook of every world: when set, asked before each allocation made through rt_alloc; true =
  * fail it. The Nth-allocation loops of the tests use it. */
 void rt_set_alloc_hook(struct rt *rt, bool (*should_fail)(void *arg), void *arg);

@@ -145,6 +145,10 @@ struct rt {
     bool (*alloc_fails)(void *arg);
     void *alloc_arg;
 
+    void (*log_sink)(void *arg, enum rt_log_level level, const char *module, const char *text);
+    void *log_arg;
+    int log_level; /* 0: INFO */
+
     struct {
         struct rt_signal *list;
         sigset_t set;

@@ -621,6 +621,22 @@ def volume_life():
 
 
 @test
+def daemon_says_what_it_meets():
+    path = disk("says.img", 64 * MIB)
+    ok("pool", "create", "says", path, "--disk", "null:///unused?size_mb=8", "--cluster-size", "1M")
+    twin = os.path.join(DIR, "twin.img")
+    shutil.copyfile(path, twin)
+    with Daemon("--disk", path, "--disk", twin) as d:
+        d.cli("volume", "create", "says/v", "61M", "--thick")
+        d.log.flush()
+        with open(d.log.name, encoding="utf-8") as f:
+            log = f.read()
+    check("<3>ashlar: pool: a pool was found and could not be opened: " in log, log)
+    check("<3>ashlar: pool: pool 'says' fills up: " in log, log)
+    os.unlink(twin)
+
+
+@test
 def offline_is_the_same():
     path = disk("off.img")
     ok("pool", "create", "off", path, "--disk", "null:///unused?size_mb=8", "--cluster-size", "1M")

@@ -578,6 +578,115 @@ static void queue_depth_is_sampled(void **state)
     in_world(sampling_body, NULL);
 }
 
+/* ------------------------------------------------------------ pool usage */
+
+static void on_engine_log(void *arg, enum rt_log_level level, const char *module, const char *text)
+{
+    ash_buf_fmt(arg, "%d %s %s\n", level, module, text);
+}
+
+/* Types of all events of usage so far, a letter each. */
+static void expect_usage(struct client *c, const char *want)
+{
+    struct json_object *v = good(c, "notify_get_notifications", "null");
+    char got[32] = "";
+    for (size_t i = 0; i < json_object_array_length(v); i++) {
+        struct json_object *e = json_object_array_get_idx(v, i);
+        const char *type = json_object_get_string(member(e, "type"));
+        if (!ash_starts_with(type, "pool_usage_"))
+            continue;
+        snprintf(got + strlen(got), sizeof(got) - strlen(got), "%c", type[11]);
+        CHECK(!strcmp(json_object_get_string(member(e, "ctx")), "p"));
+    }
+    CHECK(strcmp(got, want) == 0, "'%s', not '%s'", got, want);
+    json_object_put(v);
+}
+
+/* Percent of the space that is used. */
+static uint64_t used_percent(struct client *c)
+{
+    struct json_object *v = good(c, "pool_list", "null"), *p = json_object_array_get_idx(v, 0);
+    uint64_t n = json_object_get_uint64(member(p, "n_clusters"));
+    uint64_t percent = (n - json_object_get_uint64(member(p, "n_free_clusters"))) * 100 / n;
+    json_object_put(v);
+    return percent;
+}
+
+static void write_cluster(struct bdev_channel *ch, uint64_t idx)
+{
+    char *buf = rt_buf_get(4096);
+    CHECK(buf);
+    memset(buf, 'x', 4096);
+    CHECK(bdev_write(ch, buf, idx << 16, 4096, 0) == 0);
+    rt_buf_put(buf, 4096);
+}
+
+static int usage_body(void *arg)
+{
+    struct setup s;
+    struct ash_buf log = {0};
+    setup_begin(&s, NULL, NULL);
+    struct client *c = &s.c;
+    rt_set_log(rt_world(), on_engine_log, &log);
+    json_object_put(
+        good(c, "bdev_malloc_create", "{\"name\":\"m\",\"num_blocks\":16384,\"block_size\":512}"));
+    json_object_put(
+        good(c, "pool_create", "{\"bdev\":\"m\",\"name\":\"p\",\"cluster_size\":65536}"));
+    json_object_put(good(c, "bdev_lvol_create",
+                         "{\"lvs_name\":\"p\",\"lvol_name\":\"v\",\"size_in_mib\":8,"
+                         "\"thin_provision\":true}"));
+    struct bdev_desc *desc;
+    CHECK(bdev_open(ash_engine_bdevs(s.engine), "p/v", BDEV_OPEN_WRITE, "test", NULL, NULL, &desc,
+                    NULL) == 0);
+    struct bdev_channel *ch = bdev_channel_get(desc);
+    uint64_t at = 0;
+    expect_usage(c, "");
+    for (uint64_t used = 0; used < 100;) {
+        write_cluster(ch, at++);
+        used = used_percent(c);
+        expect_usage(c, used >= 95 ? "wc" : used >= 80 ? "w" : "");
+    }
+    CHECK(strstr(ash_buf_text(&log), "4 pool pool 'p' fills up: 80 % of its space"), "%s",
+          log.data);
+    CHECK(strstr(ash_buf_text(&log), "3 pool pool 'p' fills up: 95 % of its space"), "%s",
+          log.data);
+    /* what is freed and filled again is told again */
+    for (uint64_t i = 0; i < at / 2; i++)
+        CHECK(bdev_unmap(ch, i << 16, 65536) == 0);
+    CHECK(used_percent(c) < 80);
+    expect_usage(c, "wc");
+    for (uint64_t i = 0; used_percent(c) < 80; i++)
+        write_cluster(ch, i);
+    expect_usage(c, "wcw");
+    /* thresholds of the caller, for the metadata pages as well as for the space */
+    expect(c, "pool_set", "{\"name\":\"p\",\"warn_percent\":1,\"critical_percent\":3}", "true");
+    bdev_channel_put(ch);
+    bdev_close(desc);
+    expect(c, "bdev_lvol_delete", "{\"name\":\"p/v\"}", "true");
+    CHECK(used_percent(c) == 0);
+    ash_buf_reset(&log);
+    for (int i = 0; i < 6; i++) {
+        char text[120];
+        snprintf(text, sizeof(text),
+                 "{\"lvs_name\":\"p\",\"lvol_name\":\"n%d\",\"size_in_mib\":1,"
+                 "\"thin_provision\":true}",
+                 i);
+        json_object_put(good(c, "bdev_lvol_create", text));
+    }
+    CHECK(used_percent(c) == 0);
+    CHECK(strstr(ash_buf_text(&log), "3 pool pool 'p' fills up: 0 % of its space and "), "%s",
+          ash_buf_text(&log));
+    rt_set_log(rt_world(), NULL, NULL);
+    ash_buf_free(&log);
+    setup_end(&s);
+    return 0;
+}
+
+static void pool_usage_is_told(void **state)
+{
+    in_world(usage_body, NULL);
+}
+
 /* ----------------------------------------------------------- chosen UUIDs */
 
 #define ID(n) "0000000" #n "-1111-4222-8333-444444444444"
@@ -845,6 +954,7 @@ int main(void)
         cmocka_unit_test(good_inputs_work),
         cmocka_unit_test(channels_are_told_apart),
         cmocka_unit_test(queue_depth_is_sampled),
+        cmocka_unit_test(pool_usage_is_told),
         cmocka_unit_test(uuids_may_be_chosen),
         cmocka_unit_test(stop_and_log_reach_the_daemon),
         cmocka_unit_test(configuration_makes_the_state_again),
