@@ -73,7 +73,7 @@ static int look_fn(struct crash_env *e, void *arg)
 static int look_at(struct crash_case *c, const struct rt_sim_image *image, struct crash_view *view)
 {
     struct rt_sim_disk *disk = crash_disk(c->layout, image);
-    int rc = crash_world(c->layout, disk, c->seed + 1, false, NULL, look_fn, view, NULL);
+    int rc = crash_world(c->layout, disk, c->seed + 1, look_fn, view, NULL);
     rt_sim_disk_put(disk);
     return rc;
 }
@@ -93,9 +93,8 @@ static int prepare(struct crash_case *c, struct rt_sim_disk **ret_disk)
     if (c->layout->no_punch)
         rt_sim_disk_set_features(disk, false, false);
     *ret_disk = disk;
-    int rc = c->layout->make ? crash_world(c->layout, disk, c->seed, c->layout->left_dirty, NULL,
-                                           make_layout, NULL, NULL)
-                             : 0;
+    struct crash_life how = {.cut = c->layout->left_dirty};
+    int rc = c->layout->make ? crash_world(c->layout, disk, c->seed, make_layout, NULL, &how) : 0;
     if (c->op->grow_bytes)
         rt_sim_disk_resize(disk, c->layout->disk_bytes + c->op->grow_bytes);
     return rc;
@@ -115,9 +114,9 @@ static int fits(struct crash_case *c, struct rt_sim_disk *disk)
         return -ENOENT;
     if (!op->needs || !*op->needs)
         return 0;
+    static const struct crash_life cut = {.cut = true};
     struct rt_sim_disk *copy = crash_disk(c->layout, rt_sim_disk_image(disk));
-    int rc =
-        crash_world(c->layout, copy, 1, true, NULL, has_volume, (void *)(uintptr_t)op->needs, NULL);
+    int rc = crash_world(c->layout, copy, 1, has_volume, (void *)(uintptr_t)op->needs, &cut);
     rt_sim_disk_put(copy);
     return rc;
 }
@@ -134,8 +133,8 @@ int crash_case_record(struct crash_case *c)
     if (rc == 0 && c->op->at_load)
         r.start = rt_sim_image_clone(rt_sim_disk_image(disk));
     if (rc == 0) {
-        rc = crash_world(c->layout, disk, c->seed + 10, false, c->op->at_load ? &c->log : NULL,
-                         record_main, &r, c);
+        struct crash_life how = {.c = c, .log = c->op->at_load ? &c->log : NULL};
+        rc = crash_world(c->layout, disk, c->seed + 10, record_main, &r, &how);
         if (rc)
             ash_buf_fmt(&c->why, "running the operation: %s", ash_strerror(rc));
     }

@@ -166,18 +166,25 @@ struct crash_env {
     uint64_t seed;
 };
 
-/* One life of the engine on the disk: fn(e, arg) with the pool open, then an orderly end, or with
- * cut none at all. log: set on the disk when not NULL, before anything else happens.
+/* One life of the engine on the disk: fn(e, arg) with the pool open, then an orderly end.
  * What fn returned | -EDEADLK it hangs | -EBUSY something was left behind. */
+struct crash_life {
+    bool cut;                                /* leave everything as it is: a power cut */
+    struct rt_sim_log *log;                  /* set on the disk before anything else happens */
+    struct crash_case *c;                    /* the operation of this case runs */
+    void (*setup)(struct rt *rt, void *arg); /* with fn's arg, before anything else happens */
+};
+/* how: NULL is all zero */
 int crash_world(const struct crash_layout *layout, struct rt_sim_disk *disk, uint64_t seed,
-                bool cut, struct rt_sim_log *log, int (*fn)(struct crash_env *e, void *arg),
-                void *arg, struct crash_case *c);
+                int (*fn)(struct crash_env *e, void *arg), void *arg, const struct crash_life *how);
 struct rt_sim_disk *crash_disk(const struct crash_layout *layout, const struct rt_sim_image *image);
 /* For fn: describe the pool. */
 int crash_look(struct crash_env *e, struct crash_view *view);
 
 /* For operations and layouts. */
 struct volume *crash_volume(struct crash_env *e, const char *name); /* NULL */
+/* The same for the same name in all worlds. */
+struct ash_uuid crash_uuid(const char *name);
 int crash_make(struct crash_env *e, const char *name, uint64_t n_clusters, bool thin, bool rle);
 int crash_snap(struct crash_env *e, const char *vol, const char *name);
 /* Blocks that only this volume, tag and place have. */

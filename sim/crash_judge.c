@@ -327,7 +327,7 @@ static int visit(struct crash_env *e, void *arg)
 /* A second engine sees the same on the closed pool. */
 static int look_again(struct crash_case *c, struct rt_sim_disk *disk)
 {
-    int rc = crash_world(c->layout, disk, c->seed + 3, false, NULL, look_only, &c->again, NULL);
+    int rc = crash_world(c->layout, disk, c->seed + 3, look_only, &c->again, NULL);
     if (rc)
         ash_buf_fmt(&c->why, "second life: %s", ash_strerror(rc));
     else if (crash_view_digest(&c->again) != crash_view_digest(&c->seen) ||
@@ -348,7 +348,8 @@ int crash_judge(struct crash_case *c, const struct rt_sim_image *image, size_t n
     if (rc)
         return rc;
     struct rt_sim_disk *disk = crash_disk(c->layout, image);
-    rc = crash_world(c->layout, disk, c->seed + 2, false, log, visit, &v, NULL);
+    struct crash_life how = {.log = log};
+    rc = crash_world(c->layout, disk, c->seed + 2, visit, &v, &how);
     if (rc && !c->why.n_bytes)
         ash_buf_fmt(&c->why, "life on the crashed image: %s", ash_strerror(rc));
     if (rc == 0)

@@ -87,6 +87,12 @@ struct rt_ctx {
     size_t stack_bytes;
 };
 
+/* clock.c */
+struct rt_clock {
+    bool usable;
+    uint64_t anchor_ns, anchor_cycles, good_cycles, ns_per_cycle /* << 32 */, last_ns;
+};
+
 struct rt_reactor {
     struct rt *rt;
     unsigned idx;
@@ -108,6 +114,7 @@ struct rt_reactor {
 
     uint64_t n_inflight, n_internal; /* internal: of the runtime itself (signals) */
     uint64_t spin_ns;
+    struct rt_clock clock;
     void *backend;
 
     struct rt_trace_event *trace;
@@ -166,7 +173,9 @@ extern _Thread_local struct rt_reactor *rt_tls_self;
 #define RT_STAT(r, field, n)                                                                       \
     __atomic_store_n(&(r)->stats.field, (r)->stats.field + (n), __ATOMIC_RELAXED)
 
-uint64_t rt_clock_ns(void); /* the real one */
+uint64_t rt_clock_ns(void); /* the kernel's */
+void rt_clock_init(struct rt_clock *clock);
+uint64_t rt_clock_read(struct rt_clock *clock); /* a reactor's own way to read it */
 
 /* Queue on the calling reactor. */
 static inline void rt_ready(struct rt_reactor *r, struct rt_job *job)

@@ -170,8 +170,9 @@ struct lvs_store {
     enum pool_zeroing zeroing;
     bool read_only, was_dirty, is_clean_on_disk;
     bool is_closing;
-    char damage[160];   /* not empty: the pool is degraded */
-    bool no_allocation; /* a faulted volume may own any cluster: none is given out */
+    bool needs_recovery; /* a write failed, the disk may hold other than we know: it stays dirty */
+    char damage[160];    /* not empty: the pool is degraded */
+    bool no_allocation;  /* a faulted volume may own any cluster: none is given out */
 
     struct ash_bitmap used_clusters, used_pages;
     struct ash_bitmap zero_clusters; /* free clusters known to read as zeroes */
@@ -367,7 +368,8 @@ struct lvs_commit {
     bool needs_barrier; /* what was written to the cluster must be on the medium before */
     struct rt_event done;
 };
-/* Hand in; commit->done is set when the entry has been written (not flushed) and published. */
+/* Hand in; commit->done is set when the entry has been written (not flushed) and published. After a
+ * failure the disk holds the old entry, unless it is -EUCLEAN: then nobody knows which. */
 void lvs_commit_start(struct lvs_commit *c);
 
 /* ------------------------------------------------------ alloc.c */

@@ -451,6 +451,7 @@ int lvs_delete_merge(struct lvs_volume *snap, struct lvs_volume *clone, struct a
              * places stay reserved. */
             lvs_volume_unlink(snap);
             if (!erased) {
+                s->needs_recovery = true;
                 lvs_map_fini(&snap->map);
                 lvs_map_init(&snap->map, 0, true);
             }

@@ -231,6 +231,8 @@ int lvs_pages_release(struct lvs_store *s, const uint32_t *pages, size_t n)
     if (rc == 0)
         for (size_t i = 0; i < n; i++)
             lvs_page_give(s, pages[i]);
+    else
+        s->needs_recovery = true;
     rt_free(writes);
     rt_buf_put(zeroes, s->md_page_bytes);
     return rc;

@@ -48,6 +48,7 @@ static void store_free(struct lvs_store *s)
 {
     ASH_ASSERT(s->n_ops == 0 && !s->commit_running && s->n_pending == 0);
     ash_list_remove(&s->pool.link);
+    rt_waitq_wake_all(&s->pool.mgr->closed_q);
     while (!ash_list_empty(&s->volumes)) {
         struct lvs_volume *v = ash_list_entry(s->volumes.next, struct lvs_volume, link);
         lvs_esnap_close(v);
@@ -272,7 +273,7 @@ static int settle_snapshots(struct lvs_store *s)
 
 static int write_clean(struct lvs_store *s)
 {
-    bool unsure = s->no_allocation;
+    bool unsure = s->no_allocation || s->needs_recovery;
     ash_list_for_each (l, &s->volumes)
         unsure |= ash_list_entry(l, struct lvs_volume, link)->is_crosslinked;
     rt_mutex_lock(&s->md_lock);
@@ -302,10 +303,8 @@ int lvs_store_close(struct lvs_store *s, bool device_is_gone, struct ash_err *er
      */
     for (struct ash_list *l = s->volumes.prev; l != &s->volumes; l = l->prev)
         lvs_bdev_unregister(ash_list_entry(l, struct lvs_volume, link));
-    while (s->n_ops > 0)
+    while (s->n_ops > 0 || s->commit_running)
         rt_waitq_wait(&s->idle_q);
-    while (s->commit_running)
-        rt_yield();
     int rc = s->read_only || device_is_gone ? 0 : write_clean(s);
     if (rc)
         ash_err_set_rc(
@@ -324,10 +323,7 @@ void lvs_pool_close(struct pool *pool)
         (void)lvs_store_close(s, false, NULL);
         return;
     }
-    /* its disk is being removed: somebody is at it already */
-    struct pool_mgr *pools = pool->mgr;
-    while (pool_next(pools, NULL) == pool)
-        rt_yield();
+    rt_waitq_wait(&pool->mgr->closed_q); /* its disk is being removed: somebody is at it already */
 }
 
 static int store_export(struct pool *pool, struct ash_err *err)
@@ -519,7 +515,7 @@ static int store_destroy(struct pool *pool, struct ash_err *err)
     s->is_closing = true;
     for (struct ash_list *l = s->volumes.prev; l != &s->volumes; l = l->prev)
         lvs_bdev_unregister(ash_list_entry(l, struct lvs_volume, link));
-    while (s->n_ops > 0)
+    while (s->n_ops > 0 || s->commit_running)
         rt_waitq_wait(&s->idle_q);
     rt_mutex_lock(&s->md_lock);
     rt_step("erase super block");

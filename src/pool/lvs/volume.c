@@ -438,8 +438,10 @@ int lvs_volume_erase(struct lvs_volume *v)
             rc = lvs_flush(s);
         if (rc) {
             struct lvs_root again = v->root;
-            if (lvs_volume_commit(v, &again) != 0)
+            if (lvs_volume_commit(v, &again) != 0) {
+                s->needs_recovery = true;
                 rc = -EUCLEAN;
+            }
         }
     }
     rt_buf_put(zeroes, s->md_page_bytes);
@@ -473,6 +475,8 @@ int lvs_volume_bury(struct lvs_volume *v)
         (void)lvs_pages_release(s, pages, n_pages);
         rt_mutex_unlock(&s->md_lock);
         (void)lvs_clusters_release(s, clusters, n_clusters, lvs_volume_clear(v));
+    } else {
+        s->needs_recovery = true;
     }
     rt_free(pages);
     rt_free(clusters);
@@ -568,6 +572,10 @@ int lvs_volume_rename(struct volume *vol, const char *new_name, struct ash_err *
         rc = lvs_root_copy(v, &next);
         if (rc == 0)
             rc = lvs_xattrs_set(&next.user, LVS_XATTR_NAME, new_name, strlen(new_name) + 1);
+        if (rc) {
+            lvs_xattrs_free(&next.user);
+            lvs_xattrs_free(&next.internal);
+        }
         rc = rc ? lvs_err_rc(err, rc, v, "rename") : commit_root(v, &next, "rename", err);
     }
     if (rc == 0) {
