@@ -80,6 +80,8 @@ void rt_stop(struct rt *rt); /* from anywhere, also before rt_run */
 int rt_run_task(struct rt *rt, const char *name, int (*fn)(void *arg), void *arg);
 
 const char *rt_backend_name(const struct rt *rt); /* "uring", "epoll", "sim" */
+/* What the back end found in this kernel, for people: set-up flags, features, operations. */
+void rt_features_text(const struct rt *rt, struct ash_buf *out);
 unsigned rt_n_reactors(const struct rt *rt);
 struct rt_reactor *rt_reactor(struct rt *rt, unsigned idx);
 
