@@ -658,14 +658,25 @@ static int usage_body(void *arg)
     for (uint64_t i = 0; used_percent(c) < 80; i++)
         write_cluster(ch, i);
     expect_usage(c, "wcw");
+    /* hovering at the threshold is told once */
+    uint64_t last = 0;
+    while (used_percent(c) >= 80)
+        CHECK(bdev_unmap(ch, last++ << 16, 65536) == 0);
+    for (int i = 0; i < 5; i++) {
+        write_cluster(ch, last - 1);
+        CHECK(used_percent(c) == 80);
+        CHECK(bdev_unmap(ch, (last - 1) << 16, 65536) == 0);
+        CHECK(used_percent(c) == 79);
+    }
+    expect_usage(c, "wcw");
     /* thresholds of the caller, for the metadata pages as well as for the space */
-    expect(c, "pool_set", "{\"name\":\"p\",\"warn_percent\":1,\"critical_percent\":3}", "true");
+    expect(c, "pool_set", "{\"name\":\"p\",\"warn_percent\":1,\"critical_percent\":5}", "true");
     bdev_channel_put(ch);
     bdev_close(desc);
     expect(c, "bdev_lvol_delete", "{\"name\":\"p/v\"}", "true");
     CHECK(used_percent(c) == 0);
     ash_buf_reset(&log);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 10; i++) {
         char text[120];
         snprintf(text, sizeof(text),
                  "{\"lvs_name\":\"p\",\"lvol_name\":\"n%d\",\"size_in_mib\":1,"
