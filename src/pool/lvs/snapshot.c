@@ -158,6 +158,7 @@ static int snapshot_locked(struct lvs_volume *origin, const char *name,
     (void)snapshot_settle(snap);
     if (snap->state == VOLUME_OK)
         (void)lvs_bdev_register(snap, NULL);
+    snap->op = NULL;
     *ret_snap = &snap->vol;
     return 0;
 }

@@ -304,6 +304,7 @@ int lvs_volume_prepare(struct lvs_store *s, const char *name, uint64_t n_cluster
         return ash_err_set(err, ASH_E_NO_MEMORY, name, "no memory for volume '%s'", name);
     }
     lvs_volume_identify(v); /* takes the name */
+    v->op = "creation";    /* nobody else may touch it before it is whole */
     *ret_vol = v;
     return 0;
 }
@@ -345,6 +346,7 @@ int lvs_volume_birth(struct lvs_volume *v, struct ash_err *err)
     lvs_state_update(v);
     if (v->state == VOLUME_OK)
         (void)lvs_bdev_register(v, NULL); /* it exists; without bdev it is listed all the same */
+    v->op = NULL;
     return 0;
 }
 
@@ -557,9 +559,33 @@ static int commit_root(struct lvs_volume *v, struct lvs_root *next, const char *
     return lvs_err_rc(err, rc, v, what);
 }
 
+/* Keep a name taken that no volume has yet: a volume that is in no list. */
+static int name_reserve(struct lvs_store *s, const char *name, struct lvs_volume **ret_holder,
+                        struct ash_err *err)
+{
+    struct lvs_volume *holder;
+    int rc = lvs_volume_name_free(s, name, err);
+    if (rc)
+        return rc;
+    if (lvs_volume_new(s, &holder))
+        return ash_err_set(err, ASH_E_NO_MEMORY, name, "no memory for the name '%s'", name);
+    snprintf(holder->name, sizeof(holder->name), "%s", name);
+    rc = ash_htab_insert(&s->by_name, &holder->by_name, holder->name);
+    ASH_ASSERT(rc == 0);
+    *ret_holder = holder;
+    return 0;
+}
+
+static void name_release(struct lvs_volume *holder)
+{
+    ash_htab_remove(&holder->store->by_name, &holder->by_name);
+    lvs_volume_free(holder);
+}
+
 int lvs_volume_rename(struct volume *vol, const char *new_name, struct ash_err *err)
 {
     struct lvs_volume *v = lvs_of_volume(vol);
+    struct lvs_volume *holder = NULL;
     struct lvs_root next;
     if (lvs_is_read_only(v))
         return ash_err_set(err, ASH_E_VOLUME_READ_ONLY, v->name, "volume '%s' is read-only",
@@ -567,7 +593,7 @@ int lvs_volume_rename(struct volume *vol, const char *new_name, struct ash_err *
     int rc = lvs_op_begin(v, "rename", err);
     if (rc)
         return rc;
-    rc = lvs_volume_name_free(v->store, new_name, err);
+    rc = name_reserve(v->store, new_name, &holder, err);
     if (rc == 0) {
         rc = lvs_root_copy(v, &next);
         if (rc == 0)
@@ -577,6 +603,7 @@ int lvs_volume_rename(struct volume *vol, const char *new_name, struct ash_err *
             lvs_xattrs_free(&next.internal);
         }
         rc = rc ? lvs_err_rc(err, rc, v, "rename") : commit_root(v, &next, "rename", err);
+        name_release(holder);
     }
     if (rc == 0) {
         if (v->has_bdev)
@@ -698,7 +725,7 @@ struct volume *lvs_volume_find(struct pool *pool, const char *name)
     struct lvs_store *s = lvs_of_pool(pool);
     struct lvs_volume *v = lvs_find_name(s, name);
     struct ash_uuid uuid;
-    if (v)
+    if (v && !ash_list_empty(&v->link)) /* else it is not there yet */
         return &v->vol;
     bool is_uuid = ash_uuid_parse(name, &uuid) == 0;
     ash_list_for_each (l, &s->volumes) {
