@@ -75,6 +75,33 @@ void lvs_set_parent_link(struct lvs_volume *v, struct lvs_volume *parent)
     }
 }
 
+/* Trees may be thousands of volumes deep: walked without recursion. */
+struct lvs_volume *lvs_tree_next(const struct lvs_volume *root, struct lvs_volume *v)
+{
+    if (!ash_list_empty(&v->clones))
+        return ash_list_entry(v->clones.next, struct lvs_volume, clone_link);
+    for (; v != root; v = v->parent)
+        if (v->clone_link.next != &v->parent->clones)
+            return ash_list_entry(v->clone_link.next, struct lvs_volume, clone_link);
+    return NULL;
+}
+
+struct lvs_volume *lvs_tree_last(struct lvs_volume *root)
+{
+    while (!ash_list_empty(&root->clones))
+        root = ash_list_entry(root->clones.prev, struct lvs_volume, clone_link);
+    return root;
+}
+
+struct lvs_volume *lvs_tree_prev(const struct lvs_volume *root, struct lvs_volume *v)
+{
+    if (v == root)
+        return NULL;
+    if (v->clone_link.prev == &v->parent->clones)
+        return v->parent;
+    return lvs_tree_last(ash_list_entry(v->clone_link.prev, struct lvs_volume, clone_link));
+}
+
 struct lvs_volume *lvs_find_blob(struct lvs_store *s, uint64_t blob_id)
 {
     ash_list_for_each (l, &s->volumes) {
@@ -304,7 +331,7 @@ int lvs_volume_prepare(struct lvs_store *s, const char *name, uint64_t n_cluster
         return ash_err_set(err, ASH_E_NO_MEMORY, name, "no memory for volume '%s'", name);
     }
     lvs_volume_identify(v); /* takes the name */
-    v->op = "creation";    /* nobody else may touch it before it is whole */
+    v->op = "creation";     /* nobody else may touch it before it is whole */
     *ret_vol = v;
     return 0;
 }
@@ -536,8 +563,10 @@ int lvs_volume_delete(struct volume *vol, struct ash_err *err)
     rc = clone ? lvs_delete_merge(v, clone, err) : lvs_delete_simple(v, err);
     if (rc) {
         v->is_deleting = false;
+        rt_mutex_lock(&s->tree_lock); /* nobody is freezing trees while a bdev comes back */
         if (v->state == VOLUME_OK)
             (void)lvs_bdev_register(v, NULL);
+        rt_mutex_unlock(&s->tree_lock);
         lvs_op_end(v);
     } else {
         lvs_store_op_end(s); /* v itself is gone */
@@ -625,6 +654,7 @@ int lvs_volume_set_read_only(struct volume *vol, struct ash_err *err)
     if (rc)
         return rc;
     /* Writes that were accepted end before the volume becomes read-only. */
+    rt_mutex_lock(&v->store->tree_lock);
     rc = lvs_err_rc(err, lvs_freeze_tree(v), v, "quiesce");
     if (rc == 0) {
         struct lvs_root next = v->root;
@@ -636,6 +666,7 @@ int lvs_volume_set_read_only(struct volume *vol, struct ash_err *err)
         }
         lvs_thaw_tree(v);
     }
+    rt_mutex_unlock(&v->store->tree_lock);
     lvs_op_end(v);
     return rc;
 }
