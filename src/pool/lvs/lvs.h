@@ -120,6 +120,7 @@ struct lvs_volume {
     struct lvs_store *store;
     struct ash_list link;     /* store->volumes, by blob id */
     struct ash_hnode by_name; /* store->by_name: key = name */
+    struct ash_hnode by_uid;  /* store->by_uid: key = unique_id; not in it: the id is taken */
     struct lvs_root root;
     struct lvs_map map;
     uint32_t *cont_pages; /* continuation pages of the chain as it is on the disk */
@@ -185,10 +186,12 @@ struct lvs_store {
     uint32_t *super_cont_pages;
     uint32_t n_super_cont_pages;
 
-    struct ash_list volumes;
-    bool has_esnaps; /* has or had volumes with an external parent */
+    struct ash_list volumes;     /* by blob id */
+    struct ash_bitmap roots;     /* root pages of the volumes in the list */
+    struct lvs_volume **by_root; /* [md_len], mostly never touched */
+    bool has_esnaps;             /* has or had volumes with an external parent */
     size_t n_volumes;
-    struct ash_htab by_name;
+    struct ash_htab by_name, by_uid;
 
     struct rt_mutex md_lock;
     struct rt_mutex tree_lock; /* held while parent links change; before freezing and md_lock */
@@ -436,6 +439,7 @@ void lvs_thaw_tree(struct lvs_volume *v) ASH_MAY_WAIT;
 int lvs_volume_new(struct lvs_store *s, struct lvs_volume **ret_vol);
 void lvs_volume_free(struct lvs_volume *v);
 /* Enter into / take off the store's list and name table. */
+int lvs_roots_init(struct lvs_store *s); /* md_len is known; 0, -ENOMEM */
 void lvs_volume_link(struct lvs_volume *v);
 void lvs_volume_unlink(struct lvs_volume *v);
 /* v and everything below it, parents first: from root to NULL. Backwards: from the last. */

@@ -22,7 +22,10 @@ static const struct pool_ops lvs_pool_ops;
 static int store_new(struct pool_mgr *pools, struct lvs_store **ret_store)
 {
     struct lvs_store *s = rt_alloc(sizeof(*s));
-    if (!s || ash_htab_init(&s->by_name)) {
+    if (!s)
+        return -ENOMEM;
+    if (ash_htab_init(&s->by_name) || ash_htab_init(&s->by_uid)) {
+        ash_htab_fini(&s->by_name);
         rt_free(s);
         return -ENOMEM;
     }
@@ -56,6 +59,7 @@ static void store_free(struct lvs_store *s)
         lvs_volume_free(v);
     }
     ash_htab_fini(&s->by_name);
+    ash_htab_fini(&s->by_uid);
     lvs_xattrs_free(&s->super_root.user);
     lvs_xattrs_free(&s->super_root.internal);
     if (s->super_map.windows)
@@ -64,6 +68,8 @@ static void store_free(struct lvs_store *s)
     ash_bitmap_fini(&s->used_clusters);
     ash_bitmap_fini(&s->used_pages);
     ash_bitmap_fini(&s->zero_clusters);
+    ash_bitmap_fini(&s->roots);
+    rt_free(s->by_root);
     if (s->ch)
         bdev_channel_put(s->ch);
     if (s->desc)
@@ -485,6 +491,8 @@ static int create_store(struct lvs_store *s, const char *name, const struct pool
         rc = ash_bitmap_init(&s->used_pages, s->md_len);
     if (rc == 0)
         rc = ash_bitmap_init(&s->zero_clusters, s->n_clusters);
+    if (rc == 0)
+        rc = lvs_roots_init(s);
     for (uint32_t c = 0; c < s->md_clusters && rc == 0; c++)
         ash_bitmap_set(&s->used_clusters, c);
     if (rc == 0)

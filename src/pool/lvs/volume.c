@@ -45,23 +45,53 @@ void lvs_volume_free(struct lvs_volume *v)
     rt_free(v);
 }
 
+int lvs_roots_init(struct lvs_store *s)
+{
+    int rc = ash_bitmap_init(&s->roots, s->md_len);
+    if (rc)
+        return rc;
+    s->by_root = rt_alloc((size_t)s->md_len * sizeof(struct lvs_volume *));
+    return s->by_root ? 0 : -ENOMEM;
+}
+
 void lvs_volume_link(struct lvs_volume *v)
 {
-    struct ash_list *pos = &v->store->volumes;
-    /* by blob id; new ones mostly go to the end */
-    while (pos->prev != &v->store->volumes &&
-           ash_list_entry(pos->prev, struct lvs_volume, link)->root.blob_id > v->root.blob_id)
-        pos = pos->prev;
+    struct lvs_store *s = v->store;
+    uint32_t page = lvs_id_page(v->root.blob_id);
+    struct ash_list *pos = &s->volumes;
+    /* by blob id: to the end, or before the next one that there is */
+    if (!ash_list_empty(pos) &&
+        ash_list_entry(pos->prev, struct lvs_volume, link)->root.blob_id > v->root.blob_id)
+        pos = &s->by_root[ash_bitmap_find_set(&s->roots, page)]->link;
+    ASH_ASSERT(!s->by_root[page]);
     ash_list_insert_before(pos, &v->link);
-    v->store->n_volumes++;
+    ash_bitmap_set(&s->roots, page);
+    s->by_root[page] = v;
+    s->n_volumes++;
+}
+
+struct lvs_volume *lvs_find_blob(struct lvs_store *s, uint64_t blob_id)
+{
+    return lvs_id_is_valid(blob_id) && lvs_id_page(blob_id) < s->md_len
+               ? s->by_root[lvs_id_page(blob_id)]
+               : NULL;
+}
+
+static void forget_names(struct lvs_volume *v)
+{
+    if (v->by_name.key)
+        ash_htab_remove(&v->store->by_name, &v->by_name);
+    if (v->by_uid.key)
+        ash_htab_remove(&v->store->by_uid, &v->by_uid);
+    v->by_name.key = v->by_uid.key = NULL;
 }
 
 void lvs_volume_unlink(struct lvs_volume *v)
 {
-    if (v->by_name.key)
-        ash_htab_remove(&v->store->by_name, &v->by_name);
-    v->by_name.key = NULL;
+    forget_names(v);
     ash_list_remove(&v->link);
+    ash_bitmap_clear(&v->store->roots, lvs_id_page(v->root.blob_id));
+    v->store->by_root[lvs_id_page(v->root.blob_id)] = NULL;
     v->store->n_volumes--;
 }
 
@@ -102,16 +132,6 @@ struct lvs_volume *lvs_tree_prev(const struct lvs_volume *root, struct lvs_volum
     return lvs_tree_last(ash_list_entry(v->clone_link.prev, struct lvs_volume, clone_link));
 }
 
-struct lvs_volume *lvs_find_blob(struct lvs_store *s, uint64_t blob_id)
-{
-    ash_list_for_each (l, &s->volumes) {
-        struct lvs_volume *v = ash_list_entry(l, struct lvs_volume, link);
-        if (v->root.blob_id == blob_id)
-            return v;
-    }
-    return NULL;
-}
-
 struct lvs_volume *lvs_find_name(struct lvs_store *s, const char *name)
 {
     struct ash_hnode *n = ash_htab_find(&s->by_name, name);
@@ -141,9 +161,7 @@ void lvs_volume_identify(struct lvs_volume *v)
     const struct lvs_xattr *name = lvs_xattrs_find(&v->root.user, LVS_XATTR_NAME);
     const struct lvs_xattr *uuid = lvs_xattrs_find(&v->root.user, LVS_XATTR_UUID);
     char made[32], text[ASH_UUID_TEXT_BYTES];
-    if (v->by_name.key)
-        ash_htab_remove(&v->store->by_name, &v->by_name);
-    v->by_name.key = NULL;
+    forget_names(v);
     if (name && name->n_value && *(const char *)lvs_xattr_value(name)) {
         take_name(v, lvs_xattr_value(name), strnlen(lvs_xattr_value(name), name->n_value));
     } else {
@@ -159,6 +177,8 @@ void lvs_volume_identify(struct lvs_volume *v)
                  ash_uuid_format(&v->store->uuid, text), (unsigned long long)v->root.blob_id);
     else
         ash_uuid_format(&v->uuid, v->unique_id);
+    if (ash_htab_insert(&v->store->by_uid, &v->by_uid, v->unique_id) != 0)
+        v->by_uid.key = NULL;
     snprintf(v->alias, sizeof(v->alias), "%s/%s", v->store->name, v->name);
 }
 
@@ -298,7 +318,8 @@ int lvs_volume_prepare(struct lvs_store *s, const char *name, uint64_t n_cluster
     opts = opts ? opts : &no_opts;
     int rc = lvs_volume_name_free(s, name, err);
     if (rc == 0 && !ash_uuid_is_nil(&opts->uuid) &&
-        bdev_find(s->bdevs, ash_uuid_format(&opts->uuid, uuid)))
+        (bdev_find(s->bdevs, ash_uuid_format(&opts->uuid, uuid)) ||
+         ash_htab_find(&s->by_uid, uuid)))
         rc = ash_err_set(err, ASH_E_VOLUME_UUID_TAKEN, name, "UUID %s is taken", uuid);
     if (rc)
         return rc;
@@ -339,9 +360,7 @@ int lvs_volume_prepare(struct lvs_store *s, const char *name, uint64_t n_cluster
 void lvs_volume_discard(struct lvs_volume *v, bool keep_places)
 {
     struct lvs_store *s = v->store;
-    if (v->by_name.key)
-        ash_htab_remove(&s->by_name, &v->by_name);
-    v->by_name.key = NULL;
+    forget_names(v);
     lvs_esnap_close(v);
     if (!keep_places) {
         for (uint64_t i = lvs_map_next(&v->map, 0); i != UINT64_MAX;
@@ -756,15 +775,20 @@ struct volume *lvs_volume_find(struct pool *pool, const char *name)
     struct lvs_store *s = lvs_of_pool(pool);
     struct lvs_volume *v = lvs_find_name(s, name);
     struct ash_uuid uuid;
+    char text[ASH_UUID_TEXT_BYTES];
     if (v && !ash_list_empty(&v->link)) /* else it is not there yet */
         return &v->vol;
-    bool is_uuid = ash_uuid_parse(name, &uuid) == 0;
-    ash_list_for_each (l, &s->volumes) {
-        v = ash_list_entry(l, struct lvs_volume, link);
-        if ((is_uuid && ash_uuid_equal(&uuid, &v->uuid)) || strcmp(v->unique_id, name) == 0)
-            return &v->vol;
-    }
-    return NULL;
+    struct ash_hnode *n = ash_htab_find(&s->by_uid, name);
+    if (!n && ash_uuid_parse(name, &uuid) == 0)
+        n = ash_htab_find(&s->by_uid, ash_uuid_format(&uuid, text));
+    v = n ? ash_container_of(n, struct lvs_volume, by_uid) : NULL;
+    return v && !ash_list_empty(&v->link) ? &v->vol : NULL;
+}
+
+struct volume *lvs_volume_of_bdev(struct bdev *bdev)
+{
+    return bdev->module == &lvs_bdev_module ? &ash_container_of(bdev, struct lvs_volume, bdev)->vol
+                                            : NULL;
 }
 
 struct volume *lvs_volume_next(struct pool *pool, struct volume *prev)
