@@ -146,6 +146,7 @@ int jsonrpc_setup(struct ash_engine *engine, const struct jsonrpc_opts *opts, st
     rt_waitq_init(&rpc->started);
     rt_waitq_init(&rpc->sampler_gone);
     ash_list_init(&rpc->samplers);
+    ash_list_init(&rpc->uuid_claims);
     rpc->since_ns = rt_now_ns();
     add_tables(rpc, false);
     rpc->entries = rt_alloc((rpc->n_entries + 1) * sizeof(*rpc->entries));

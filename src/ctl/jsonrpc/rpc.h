@@ -64,6 +64,7 @@ struct jsonrpc {
     struct json_object *kept; /* methods_kept.c: "METHOD" or "METHOD OBJECT" to what it was told */
     struct ash_list samplers; /* methods_qd.c */
     struct rt_waitq sampler_gone;
+    struct ash_list uuid_claims;      /* rpc_uuid_claim */
     struct ash_strlist examine_names; /* of bdev_examine */
     enum jsonrpc_log_level log_level, print_level;
     bool log_timestamps;
@@ -103,8 +104,22 @@ void rpc_uuid(struct ash_jsonw *w, const char *name, const struct ash_uuid *uuid
 int rpc_find_pool(struct ash_call *call, const char *name_or_uuid, struct pool **ret_pool);
 /* A volume that has a device, by any of its names. -ENODEV VOLUME_NOT_FOUND. */
 int rpc_find_volume(struct ash_call *call, const char *name, struct volume **ret_vol);
-/* -EEXIST POOL_NAME_TAKEN when an open pool has the UUID; nil is free. */
-int rpc_check_pool_uuid(struct ash_call *call, const struct ash_uuid *uuid);
+/* A chosen UUID belongs to the call that uses it until the call ends. -EEXIST POOL_NAME_TAKEN when
+ * an open pool or another call has it; nil is always free. */
+struct rpc_uuid_claim {
+    struct ash_list link;
+    struct ash_uuid uuid;
+};
+#define RPC_UUID_CLAIM_INIT(name)                                                                  \
+    {                                                                                              \
+        .link = { &(name).link, &(name).link }                                                     \
+    }
+int rpc_claim_pool_uuid(struct ash_call *call, struct rpc_uuid_claim *claim,
+                        const struct ash_uuid *uuid);
+static inline void rpc_uuid_release(struct rpc_uuid_claim *claim)
+{
+    ash_list_remove(&claim->link);
+}
 /* {"name": "value"} or [{"name","value"}] to attributes, values with their NUL as Longhorn stores
  * them. *ret_xattrs on the heap, borrowing from obj. -EINVAL. */
 int rpc_take_xattrs(struct ash_call *call, struct json_object *obj,

@@ -754,11 +754,28 @@ static int uuid_body(void *arg)
     "{\"bdev\":\"m1\",\"lvs_name\":\"s\",\"clone_name\":\"" name "\",\"lvol_uuid\":\"" id "\"}"
     expect(c, "bdev_lvol_clone_bdev", CLONE_BDEV("e", ID(5)), "\"" ID(5) "\"");
     refused(c, "bdev_lvol_clone_bdev", CLONE_BDEV("f", ID(4)), -17, "VOLUME_UUID_TAKEN");
+    /* two at once: one of them wins */
+    for (int i = 0; i < 2; i++) {
+        char text[300];
+        snprintf(text, sizeof(text),
+                 "{\"id\":%d,\"method\":\"bdev_lvol_create\",\"params\":{\"lvs_name\":\"s\","
+                 "\"lvol_name\":\"t%d\",\"size_in_mib\":1,\"lvol_uuid\":\"" ID(6) "\"}}",
+                 i, i);
+        client_text(c, text);
+    }
+    unsigned n_good = 0, n_taken = 0;
+    for (int i = 0; i < 2; i++) {
+        char *line = client_line(c);
+        n_good += strstr(line, "\"result\":\"" ID(6) "\"") != NULL;
+        n_taken += strstr(line, "\"code\":-17") && strstr(line, "VOLUME_UUID_TAKEN");
+        free(line);
+    }
+    CHECK(n_good == 1 && n_taken == 1, "%u made, %u refused", n_good, n_taken);
     /* nothing of what was refused is there; what was made has the UUID on the disk as well */
     expect(c, "pool_export", "{\"name\":\"s\"}", "true");
     json_object_put(good(c, "pool_import", "{\"bdev\":\"m0\"}"));
     struct json_object *v = good(c, "bdev_lvol_get_lvols", "{\"lvs_uuid\":\"" ID(1) "\"}");
-    static const char *const ids[] = {ID(2), ID(3), ID(4), ID(5)};
+    static const char *const ids[] = {ID(2), ID(3), ID(4), ID(5), ID(6)};
     CHECK(json_object_array_length(v) == ASH_N_ELEMS(ids), "%s", json_object_to_json_string(v));
     for (size_t i = 0; i < ASH_N_ELEMS(ids); i++)
         CHECK(strstr(json_object_to_json_string(v), ids[i]), "%s", json_object_to_json_string(v));
