@@ -20,7 +20,7 @@ PATH=$PATH:/usr/sbin:/sbin
 /usr/bin/python3 -c 'import nbd' 2>/dev/null || { echo "no python3-libnbd"; exit 77; }
 
 dir=$(mktemp -d)
-pid= load=
+pid='' load=''
 trap 'kill -9 $pid $load 2>/dev/null; rm -rf "$dir"' EXIT
 disk=$dir/disk.img sock=$dir/rpc nbd=$dir/nbd
 uri() { echo "nbd+unix:///$1?socket=$nbd"; }
