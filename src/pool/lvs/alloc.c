@@ -406,6 +406,10 @@ void lvs_alloc_enter(struct bdev_io *io)
 int lvs_allocate(struct lvs_volume *v, uint64_t idx)
 {
     for (;;) {
+        if (v->is_frozen) {
+            rt_waitq_wait(&v->store->freeze_q);
+            continue;
+        }
         struct pending *p = pending_find(v, idx);
         if (p) {
             rt_waitq_wait(&p->tasks); /* p is gone afterwards */
@@ -416,8 +420,11 @@ int lvs_allocate(struct lvs_volume *v, uint64_t idx)
         p = pending_begin(v, idx, false, NULL);
         if (!p)
             return -ENOMEM;
+        v->n_allocating++;
         int rc = allocate(p);
         pending_end(p, rc);
+        if (--v->n_allocating == 0)
+            rt_waitq_wake_all(&v->store->freeze_q);
         return rc;
     }
 }

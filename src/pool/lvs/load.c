@@ -38,7 +38,7 @@ struct load {
         size_t n_windows;
         bool rewrite, erase;
     } * todos;
-    size_t n_todos;
+    size_t n_todos, todos_room;
 };
 
 enum { CHUNK_BYTES = 1 << 20, N_CHUNKS = 16, CHUNK_PAGES_MIN = 1 };
@@ -48,10 +48,15 @@ static struct todo *todo_of(struct load *l, struct lvs_volume *v)
     for (size_t i = l->n_todos; i-- > 0;)
         if (l->todos[i].v == v)
             return &l->todos[i];
-    struct todo *t = rt_realloc(l->todos, l->n_todos * sizeof(*t), (l->n_todos + 1) * sizeof(*t));
-    if (!t)
-        return NULL;
-    l->todos = t;
+    struct todo *t = l->todos;
+    if (l->n_todos == l->todos_room) {
+        size_t room = l->todos_room ? 2 * l->todos_room : 16;
+        t = rt_realloc(l->todos, l->n_todos * sizeof(*t), room * sizeof(*t));
+        if (!t)
+            return NULL;
+        l->todos = t;
+        l->todos_room = room;
+    }
     t += l->n_todos++;
     *t = (struct todo){.v = v};
     return t;
@@ -903,6 +908,8 @@ static int load_steps(struct load *l, struct ash_err *err)
         rc = ash_bitmap_init(&s->used_pages, s->md_len);
     if (rc == 0)
         rc = ash_bitmap_init(&s->zero_clusters, s->n_clusters);
+    if (rc == 0)
+        rc = lvs_roots_init(s);
     if (rc == 0)
         rc = ash_bitmap_init(&l->bad_roots, s->md_len);
     if (rc == 0)
