@@ -357,7 +357,8 @@ void bdev_area(struct bdev_channel *ch, uint64_t offset, uint64_t length,
 {
     ASH_ASSERT(length > 0);
     *ret_area = (struct bdev_area){.length = length, .depth = 1};
-    if (!ch->bdev->ops->area)
+    /* Behind a quiesce the device may be changing hands: "data" is always a safe answer. */
+    if (!ch->bdev->ops->area || bdev_is_quiesced_here(ch))
         return;
     ch->bdev->ops->area(ch, offset, length, ret_area);
     ASH_ASSERT(ret_area->length > 0 && ret_area->length <= length);
