@@ -335,6 +335,26 @@ static int op_unmap_reuse(struct crash_env *e)
     return crash_write(e, "v", cl(e, 9), cl(e, 1), 10, 0);
 }
 
+/* The same with a write that covers only part of it: the rest is zeroes, not what was there. */
+static int op_unmap_reuse_part(struct crash_env *e)
+{
+    RET_IF(crash_io(e, "v", BDEV_UNMAP, 0, cl(e, 1)));
+    return crash_write(e, "v", cl(e, 9) + 1024, 512, 10, 0);
+}
+
+static int op_shrink_reuse(struct crash_env *e)
+{
+    RET_IF(resize(e, "v", 3));
+    return crash_write(e, "v", cl(e, 1) + 1024, 512, 10, 0);
+}
+
+static int op_delete_reuse(struct crash_env *e)
+{
+    RET_IF(volume_delete(crash_volume(e, "w"), NULL));
+    struct volume *v = crash_volume(e, "v");
+    return v ? crash_write(e, "v", cl(e, 9) + 1024, 512, 10, 0) : -ENOENT;
+}
+
 static int op_zeroes(struct crash_env *e)
 {
     return crash_io(e, "v", BDEV_WRITE_ZEROES, cl(e, 2) + 4096, cl(e, 5));
@@ -600,6 +620,9 @@ const struct crash_op crash_ops[] = {
     {"writes-at-once", "v", CRASH_DATA, op_writes_at_once},
     {"unmap", "v", CRASH_DATA, op_unmap},
     {"unmap-reuse", "v", CRASH_DATA, op_unmap_reuse},
+    {"unmap-reuse-part", "v", CRASH_DATA, op_unmap_reuse_part},
+    {"shrink-reuse", "v", CRASH_DATA, op_shrink_reuse},
+    {"delete-reuse", "w", CRASH_DATA, op_delete_reuse},
     {"write-zeroes", "v", CRASH_DATA, op_zeroes},
     {"write-zeroes-first", "v", CRASH_DATA, op_zero_first},
     {"resize-up", "v", CRASH_ATOMIC, op_resize_up},

@@ -147,6 +147,12 @@ static const struct crash_volume *origin_of(const struct crash_case *c,
     return snap;
 }
 
+/* The block of v at this place is that of w. */
+static bool shows(const struct crash_volume *w, const struct crash_volume *v, uint64_t at)
+{
+    return at < w->size_bytes && memcmp(v->data + at, w->data + at, 512) == 0;
+}
+
 static int judge_data(struct crash_case *c, size_t n)
 {
     if (crash_view_meta(&c->seen) != crash_view_meta(&c->before) &&
@@ -162,13 +168,10 @@ static int judge_data(struct crash_case *c, size_t n)
         b = b ? b : origin_of(c, a);
         a = a ? a : b;
         for (uint64_t at = 0; at < v->size_bytes; at += 512) {
-            bool is_new = memcmp(v->data + at, a->data + at, 512) == 0;
-            if (is_new ||
-                (!is_marked(c, n, v->name, at) && memcmp(v->data + at, b->data + at, 512) == 0))
+            if (shows(a, v, at) || (!is_marked(c, n, v->name, at) && shows(b, v, at)))
                 continue;
-            ash_buf_fmt(&c->why, "volume %s at byte %llu: %02x%02x..., not %02x%02x... or %02x%02x",
-                        v->name, (unsigned long long)at, v->data[at], v->data[at + 1], a->data[at],
-                        a->data[at + 1], b->data[at], b->data[at + 1]);
+            ash_buf_fmt(&c->why, "volume %s at byte %llu: %02x%02x..., neither old nor new",
+                        v->name, (unsigned long long)at, v->data[at], v->data[at + 1]);
             return refuse(c, is_marked(c, n, v->name, at) ? " (it was flushed)" : "");
         }
     }

@@ -137,6 +137,10 @@ struct bdev_area {
 };
 void bdev_area(struct bdev_channel *ch, uint64_t offset, uint64_t length,
                struct bdev_area *ret_area);
+/* While a quiesce is in force bdev_area tells "data, depth 1" and bdev_ancestor_depth 0: the layer
+ * is being changed and must not be looked at. */
+bool bdev_ancestor(struct bdev *bdev, uint32_t depth, const char **ret_name, uint64_t *ret_id);
+uint32_t bdev_ancestor_depth(struct bdev_channel *ch, uint64_t id);
 
 /* ------------------------------------------------------------ devices */
 
@@ -151,6 +155,11 @@ struct bdev_ops {
     int (*channel_init)(struct bdev_channel *ch);
     void (*channel_fini)(struct bdev_channel *ch);
     void (*area)(struct bdev_channel *ch, uint64_t offset, uint64_t length, struct bdev_area *ret);
+    /* Volumes: name and lasting id of the ancestor at depth 2 (parent), 3 ...; false: there is
+     * none. Control reactor. NULL: no ancestors. */
+    bool (*ancestor)(struct bdev *bdev, uint32_t depth, const char **ret_name, uint64_t *ret_id);
+    /* Its depth now, on the channel's reactor; 0: it is an ancestor no more. */
+    uint32_t (*ancestor_depth)(struct bdev_channel *ch, uint64_t id);
     /* After the last close, names gone: free everything, bdev included. */
     void (*destroy)(struct bdev *bdev) ASH_MAY_WAIT;
     /* Members of "driver_specific" in bdev_get_bdevs. */
@@ -389,6 +398,14 @@ void bdev_get_qos(const struct bdev *bdev, struct bdev_qos *ret_qos);
 enum bdev_stat_reset { BDEV_RESET_NONE, BDEV_RESET_MAXMIN, BDEV_RESET_ERROR, BDEV_RESET_ALL };
 void bdev_get_stats(struct bdev *bdev, enum bdev_stat_reset reset,
                     struct bdev_stats *ret_stats) ASH_MAY_WAIT;
+/* One element per reactor (the caller has room for all). n_users 0: no channel there, all 0. */
+struct bdev_channel_stats {
+    unsigned n_users;
+    uint32_t n_in_flight; /* now */
+    struct bdev_stats stats;
+};
+void bdev_get_channel_stats(struct bdev *bdev, enum bdev_stat_reset reset,
+                            struct bdev_channel_stats *ret_stats) ASH_MAY_WAIT;
 
 struct bdev_hist_opts {
     uint8_t granularity;
@@ -400,7 +417,13 @@ int bdev_set_histogram(struct bdev *bdev, bool enable, const struct bdev_hist_op
 /* counts: base64 as docs/spec/spdk-jsonrpc.md 13.10 into out; -EFAULT when not enabled. */
 int bdev_get_histogram(struct bdev *bdev, struct ash_buf *out, struct bdev_hist_opts *ret_opts,
                        uint32_t *ret_min_range, uint32_t *ret_max_range) ASH_MAY_WAIT;
+/* How many ios fell between given latencies: ret_counts[0] below borders_ns[0], ret_counts[n] at or
+ * above the last; exact to a bucket. borders_ns must ascend. -EFAULT when not enabled, -ENOMEM. */
+int bdev_histogram_borders(struct bdev *bdev, const uint64_t *borders_ns, size_t n,
+                           uint64_t *ret_counts) ASH_MAY_WAIT;
 bool bdev_histogram_enabled(const struct bdev *bdev);
+/* Those of the histogram that is enabled. */
+void bdev_histogram_opts(const struct bdev *bdev, struct bdev_hist_opts *ret_opts);
 
 /* One element of bdev_get_bdevs (docs/spec/spdk-jsonrpc.md 5.1). */
 void bdev_dump(struct bdev *bdev, struct ash_jsonw *w);

@@ -208,8 +208,6 @@ void bdev_grace_start(struct bdev_chcore *core, struct bdev_grace_wait *wait);
 int bdev_lock_range(struct bdev_io *io, uint64_t offset, uint64_t end,
                     struct bdev_gate **ret_gate) ASH_MAY_WAIT;
 void bdev_unlock_range(struct bdev_gate *gate);
-/* The channel's reactor. */
-bool bdev_is_quiesced_here(const struct bdev_channel *ch);
 void bdev_reset_run(struct bdev_channel *ch, struct bdev_io *io);
 
 /* Run fn(slot, arg) on every reactor as a callback and wait. -ENOMEM: it ran nowhere. */

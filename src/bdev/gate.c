@@ -134,14 +134,6 @@ static struct bdev_gate *gate_for(const struct bdev_slot *slot, const struct bde
     return NULL;
 }
 
-bool bdev_is_quiesced_here(const struct bdev_channel *ch)
-{
-    ash_list_for_each (l, &ch->core->slot->gates)
-        if (ash_list_entry(l, struct bdev_gate_part, link)->gate->kind == GATE_QUIESCE)
-            return true;
-    return false;
-}
-
 /* Past QoS: wait at a gate, behind others for memory, or enter. The io is counted. */
 void bdev_gate_pass(struct bdev_chcore *core, struct bdev_io *io)
 {

@@ -357,11 +357,24 @@ void bdev_area(struct bdev_channel *ch, uint64_t offset, uint64_t length,
 {
     ASH_ASSERT(length > 0);
     *ret_area = (struct bdev_area){.length = length, .depth = 1};
-    /* Behind a quiesce the device may be changing hands: "data" is always a safe answer. */
-    if (!ch->bdev->ops->area || bdev_is_quiesced_here(ch))
+    /* Looking at a layer's maps is no io, so a quiesce does not wait for it; but it runs to its end
+     * on this reactor, and a quiesce is not in force before this reactor has taken its gate in. */
+    if (!ch->bdev->ops->area || !ash_list_empty(&ch->core->slot->gates))
         return;
     ch->bdev->ops->area(ch, offset, length, ret_area);
     ASH_ASSERT(ret_area->length > 0 && ret_area->length <= length);
+}
+
+bool bdev_ancestor(struct bdev *bdev, uint32_t depth, const char **ret_name, uint64_t *ret_id)
+{
+    return bdev->ops->ancestor && bdev->ops->ancestor(bdev, depth, ret_name, ret_id);
+}
+
+uint32_t bdev_ancestor_depth(struct bdev_channel *ch, uint64_t id)
+{
+    if (!ch->bdev->ops->ancestor_depth || !ash_list_empty(&ch->core->slot->gates))
+        return 0;
+    return ch->bdev->ops->ancestor_depth(ch, id);
 }
 
 const char *bdev_io_type_name(enum bdev_io_type type)

@@ -23,6 +23,7 @@ int pool_mgr_create(struct bdev_mgr *bdevs, struct pool_mgr **ret_pools, struct 
     pools->bdevs = bdevs;
     ash_list_init(&pools->pools);
     ash_list_init(&pools->copies);
+    rt_waitq_init(&pools->closed_q);
     bdev_mgr_set_pools(bdevs, pools);
     *ret_pools = pools;
     return 0;

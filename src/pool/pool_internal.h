@@ -80,6 +80,7 @@ struct pool_mgr {
     struct ash_list copies;
     uint32_t n_copy_ids;
     bool read_only;
+    struct rt_waitq closed_q; /* woken when a pool has been closed */
 };
 
 /* Backends that make or open a pool on a device. */
@@ -88,7 +89,7 @@ int lvs_pool_create(struct pool_mgr *pools, const char *bdev_name, const char *n
                     struct ash_err *err) ASH_MAY_WAIT;
 int lvs_pool_import(struct pool_mgr *pools, const char *bdev_name, bool read_only,
                     const char *new_name, struct pool **ret_pool, struct ash_err *err) ASH_MAY_WAIT;
-/* Makes every open pool of the device's let go of it; used when the manager ends. */
+/* Close one pool, or wait for some pool to be closed when somebody is closing this one already. */
 void lvs_pool_close(struct pool *pool) ASH_MAY_WAIT;
 
 #endif

@@ -25,18 +25,12 @@ _Thread_local struct rt_reactor *rt_tls_self;
 
 /* ----------------------------------------------------------- time and chance */
 
-uint64_t rt_clock_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 uint64_t rt_now_ns(void)
 {
-    if (rt_tls_self && rt_tls_self->rt->sim)
-        return rt_sim_now(rt_tls_self->rt);
-    return rt_clock_ns();
+    struct rt_reactor *r = rt_tls_self;
+    if (!r)
+        return rt_clock_ns();
+    return r->rt->sim ? rt_sim_now(r->rt) : rt_clock_read(&r->clock);
 }
 
 uint64_t rt_wall_ns(void)
@@ -137,6 +131,8 @@ static int try_backend(struct rt *rt, const struct rt_backend_ops *ops, struct a
                 ops->fini(&rt->reactors[i]);
             return rc;
         }
+        if (ops != &rt_sim_ops) /* asking the CPU is dear in a virtual machine */
+            rt_clock_init(&rt->reactors[i].clock);
     }
     return 0;
 }
@@ -242,6 +238,13 @@ void rt_destroy(struct rt *rt)
 const char *rt_backend_name(const struct rt *rt)
 {
     return rt->ops->name;
+}
+
+void rt_features_text(const struct rt *rt, struct ash_buf *out)
+{
+    ash_buf_str(out, rt->ops->name);
+    if (rt->ops->features)
+        rt->ops->features(&rt->reactors[0], out);
 }
 
 unsigned rt_n_reactors(const struct rt *rt)
@@ -371,12 +374,12 @@ static bool spin(struct rt_reactor *r, uint64_t start_ns, uint64_t limit_ns)
         for (int i = 0; i < 8; i++) {
             ops->wait(r, 0);
             if (has_work(r)) {
-                RT_STAT(r, spin_ns, rt_clock_ns() - start_ns);
+                RT_STAT(r, spin_ns, rt_now_ns() - start_ns);
                 return true;
             }
             cpu_relax();
         }
-        now_ns = rt_clock_ns();
+        now_ns = rt_now_ns();
     } while (now_ns - start_ns < limit_ns);
     RT_STAT(r, spin_ns, now_ns - start_ns);
     return false;
@@ -431,20 +434,20 @@ static void wait_for_more(struct rt_reactor *r, uint64_t now_ns)
         return;
     sleep_for(r, timeout_ns == RT_NEVER_NS ? RT_NEVER_NS : timeout_ns - spin_ns);
     if (r->n_inflight > 0 || r->ready)
-        adapt_spin(r, rt_clock_ns() - now_ns);
+        adapt_spin(r, rt_now_ns() - now_ns);
 }
 
 static void reactor_loop(struct rt_reactor *r)
 {
     struct rt *rt = r->rt;
     while (!atomic_load(&rt->stop)) {
-        uint64_t start_ns = rt_clock_ns();
+        uint64_t start_ns = rt_now_ns();
         RT_STAT(r, n_turns, 1);
         take_inbox(r);
         if (r->n_timers)
             rt_timers_run(r, start_ns);
         run_ready(r);
-        uint64_t end_ns = rt_clock_ns();
+        uint64_t end_ns = rt_now_ns();
         RT_STAT(r, busy_ns, end_ns - start_ns);
         if (atomic_load(&rt->stop))
             rt->ops->wait(r, 0);

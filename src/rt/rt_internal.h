@@ -57,6 +57,8 @@ struct rt_backend_ops {
     void (*wake)(struct rt_reactor *r);
     /* Forget a socket that is being closed. May be NULL. */
     void (*forget)(struct rt_sock *sock);
+    /* Append to rt_features_text(). May be NULL. */
+    void (*features)(const struct rt_reactor *r, struct ash_buf *out);
 };
 
 extern const struct rt_backend_ops rt_uring_ops, rt_epoll_ops, rt_sim_ops;
@@ -87,6 +89,12 @@ struct rt_ctx {
     size_t stack_bytes;
 };
 
+/* clock.c */
+struct rt_clock {
+    bool usable;
+    uint64_t anchor_ns, anchor_cycles, good_cycles, ns_per_cycle /* << 32 */, last_ns;
+};
+
 struct rt_reactor {
     struct rt *rt;
     unsigned idx;
@@ -108,6 +116,7 @@ struct rt_reactor {
 
     uint64_t n_inflight, n_internal; /* internal: of the runtime itself (signals) */
     uint64_t spin_ns;
+    struct rt_clock clock;
     void *backend;
 
     struct rt_trace_event *trace;
@@ -145,6 +154,10 @@ struct rt {
     bool (*alloc_fails)(void *arg);
     void *alloc_arg;
 
+    void (*log_sink)(void *arg, enum rt_log_level level, const char *module, const char *text);
+    void *log_arg;
+    int log_level; /* 0: INFO */
+
     struct {
         struct rt_signal *list;
         sigset_t set;
@@ -162,7 +175,9 @@ extern _Thread_local struct rt_reactor *rt_tls_self;
 #define RT_STAT(r, field, n)                                                                       \
     __atomic_store_n(&(r)->stats.field, (r)->stats.field + (n), __ATOMIC_RELAXED)
 
-uint64_t rt_clock_ns(void); /* the real one */
+uint64_t rt_clock_ns(void); /* the kernel's */
+void rt_clock_init(struct rt_clock *clock);
+uint64_t rt_clock_read(struct rt_clock *clock); /* a reactor's own way to read it */
 
 /* Queue on the calling reactor. */
 static inline void rt_ready(struct rt_reactor *r, struct rt_job *job)

@@ -264,30 +264,43 @@ static enum verdict info_or_go(struct nbd_conn *conn, const struct option *opt)
 
 /* ----------------------------------------------------- metadata contexts */
 
-static const struct {
-    const char *name;
-    uint32_t bit, id;
-} contexts[] = {
-    {"base:allocation", NBD_META_ALLOCATION, NBD_CTX_ALLOCATION},
-    {"qemu:allocation-depth", NBD_META_DEPTH, NBD_CTX_DEPTH},
-};
+#define SINCE "qemu:dirty-bitmap:since-"
 
-/* Contexts that one query means. In LIST "base:" and "qemu:" stand for all of theirs. */
-static uint32_t match(const char *query, bool list)
+/* Name of the context behind a bit; NULL: there is none. */
+static const char *context_name(const struct nbd_export_view *view, unsigned bit, char buf[128])
+{
+    if (bit == 0)
+        return "base:allocation";
+    if (bit == 1)
+        return "qemu:allocation-depth";
+    if (bit - NBD_META_SINCE_SHIFT >= view->n_ancestors)
+        return NULL;
+    snprintf(buf, 128, SINCE "%s", view->ancestors[bit - NBD_META_SINCE_SHIFT].name);
+    return buf;
+}
+
+/* Contexts that one query means. In LIST "base:", "qemu:" and "qemu:dirty-bitmap:" stand for all of
+ * theirs; NULL for all there are. */
+static uint32_t match(const struct nbd_export_view *view, const char *query, bool list)
 {
     uint32_t bits = 0;
-    size_t n = strlen(query);
-    for (size_t i = 0; i < ASH_N_ELEMS(contexts); i++) {
-        bool whole_space = list && n > 0 && query[n - 1] == ':' && strchr(query, ':')[1] == 0 &&
-                           ash_starts_with(contexts[i].name, query);
-        if (whole_space || strcmp(query, contexts[i].name) == 0)
-            bits |= contexts[i].bit;
+    char buf[128];
+    const char *name;
+    size_t n = query ? strlen(query) : 0;
+    bool whole_space = list && (!query || (n > 0 && query[n - 1] == ':'));
+    for (unsigned i = 0; (name = context_name(view, i, buf)); i++) {
+        bool bitmaps_only = query && strcmp(query, "qemu:dirty-bitmap:") == 0;
+        if (whole_space ? !query || ((bitmaps_only || strchr(query, ':')[1] == 0) &&
+                                     ash_starts_with(name, query))
+                        : strcmp(query, name) == 0)
+            bits |= 1u << i;
     }
     return bits;
 }
 
 /* The queries after the name; 0, -EINVAL, -E2BIG. */
-static int read_queries(uint8_t *rest, size_t n_rest, bool list, uint32_t *ret_bits)
+static int read_queries(const struct nbd_export_view *view, uint8_t *rest, size_t n_rest, bool list,
+                        uint32_t *ret_bits)
 {
     struct be32 be;
     if (n_rest < sizeof(be))
@@ -299,7 +312,7 @@ static int read_queries(uint8_t *rest, size_t n_rest, bool list, uint32_t *ret_b
     if (n > NBD_QUERIES_MAX)
         return -E2BIG;
     if (n == 0 && list)
-        bits = NBD_META_ALLOCATION | NBD_META_DEPTH;
+        bits = match(view, NULL, true);
     for (uint32_t i = 0; i < n; i++) {
         char query[NBD_STRING_MAX + 1];
         if (n_rest < sizeof(be))
@@ -312,7 +325,7 @@ static int read_queries(uint8_t *rest, size_t n_rest, bool list, uint32_t *ret_b
         query[len] = 0;
         if (strlen(query) != len || !strchr(query, ':') || !ash_utf8_valid(query, len))
             return -EINVAL;
-        bits |= match(query, list);
+        bits |= match(view, query, list);
         rest += sizeof(be) + len;
         n_rest -= sizeof(be) + len;
     }
@@ -341,7 +354,8 @@ static enum verdict meta_context(struct nbd_conn *conn, const struct option *opt
     if (!conn->structured)
         return refuse(conn, opt, NBD_REP_ERR_INVALID, "negotiate structured replies first");
     const char *name = front_name(opt, &rest, &n_rest);
-    int rc = name ? read_queries(rest, n_rest, list, &bits) : -EINVAL;
+    /* first whether they are well-formed; what they mean depends on the export */
+    int rc = name ? read_queries(&view, rest, n_rest, list, &bits) : -EINVAL;
     if (rc == -E2BIG)
         return refuse(conn, opt, NBD_REP_ERR_TOO_BIG, "more than 64 queries");
     if (rc)
@@ -349,23 +363,29 @@ static enum verdict meta_context(struct nbd_conn *conn, const struct option *opt
     rc = nbd_ask_export(conn, name, &view);
     if (rc)
         return refuse_rc(conn, opt, rc, name);
+    rc = read_queries(&view, rest, n_rest, list, &bits);
+    ASH_ASSERT(rc == 0);
     if (!list) {
         conn->meta_export = view.name;
         conn->meta_contexts = bits;
+        for (unsigned i = 0; i < view.n_ancestors; i++)
+            conn->meta_since[i] = view.ancestors[i].id;
         view.name = NULL;
     }
-    nbd_export_view_free(&view);
     ASH_CLEANUP(ash_buf_free) struct ash_buf out = {0};
-    for (size_t i = 0; i < ASH_N_ELEMS(contexts); i++) {
-        struct be32 id = ash_be32(list ? 0 : contexts[i].id);
+    char buf[128];
+    const char *context;
+    for (unsigned i = 0; (context = context_name(&view, i, buf)); i++) {
+        struct be32 id = ash_be32(list ? 0 : i + 1);
         ASH_CLEANUP(ash_buf_free) struct ash_buf data = {0};
-        if (!(bits & contexts[i].bit))
+        if (!(bits & 1u << i))
             continue;
         ash_buf_add(&data, &id, sizeof(id));
-        ash_buf_str(&data, contexts[i].name);
+        ash_buf_str(&data, context);
         out.failed |= data.failed;
         nbd_put_option_reply(&out, opt->number, NBD_REP_META_CONTEXT, data.data, data.n_bytes);
     }
+    nbd_export_view_free(&view);
     nbd_put_option_reply(&out, opt->number, NBD_REP_ACK, NULL, 0);
     return next_if(give_buf(conn, &out));
 }

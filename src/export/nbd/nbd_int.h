@@ -34,7 +34,10 @@
 #define NBD_STATUS_EXTENTS  8192u  /* descriptors in one BLOCK_STATUS chunk */
 #define NBD_STATUS_WALK     65536u /* areas looked at for one BLOCK_STATUS */
 
-enum { NBD_META_ALLOCATION = 1u << 0, NBD_META_DEPTH = 1u << 1 };
+/* Contexts are bits; a context's id is the place of its bit + 1. From NBD_META_SINCE on: one dirty
+ * bitmap per ancestor of the volume, "since" that snapshot. */
+enum { NBD_META_ALLOCATION = 1u << 0, NBD_META_DEPTH = 1u << 1, NBD_META_SINCE_SHIFT = 2 };
+enum { NBD_ANCESTORS_MAX = 16 };
 
 struct nbd_conn;
 
@@ -83,6 +86,11 @@ struct nbd_export_view {
     char *name, *description;
     uint64_t size_bytes;
     uint16_t flags; /* without SEND_DF */
+    struct nbd_ancestor {
+        char name[64];
+        uint64_t id;
+    } ancestors[NBD_ANCESTORS_MAX]; /* nearest first */
+    unsigned n_ancestors;
 };
 void nbd_export_view_free(struct nbd_export_view *view);
 
@@ -139,6 +147,7 @@ struct nbd_conn {
     uint32_t contexts; /* NBD_META_ bits in force */
     char *meta_export; /* of the last successful SET_META_CONTEXT */
     uint32_t meta_contexts;
+    uint64_t meta_since[NBD_ANCESTORS_MAX]; /* ids of the ancestors that the bits mean */
 
     /* receiving */
     struct rt_op rx_op;

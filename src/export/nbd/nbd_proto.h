@@ -115,8 +115,6 @@ enum nbd_error {
 #define NBD_CHUNK_ERROR        0x8001u
 #define NBD_CHUNK_ERROR_OFFSET 0x8002u
 
-/* ids of the metadata contexts in SET_META_CONTEXT and in replies; LIST sends 0 */
-enum { NBD_CTX_ALLOCATION = 1, NBD_CTX_DEPTH = 2 };
 enum { NBD_STATE_HOLE = 1u << 0, NBD_STATE_ZERO = 1u << 1 };
 
 struct nbd_greeting_wire {

@@ -10,6 +10,7 @@
 #include "export/nbd/nbd_int.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define RETRY_NS 100000000ull
@@ -544,6 +545,18 @@ static uint16_t transmission_flags(const struct nbd_export *exp)
     return (uint16_t)f;
 }
 
+static void add_ancestors(const struct nbd_export *exp, struct nbd_export_view *view)
+{
+    const char *name;
+    while (view->n_ancestors < NBD_ANCESTORS_MAX) {
+        struct nbd_ancestor *a = &view->ancestors[view->n_ancestors];
+        if (!bdev_ancestor(exp->bdev, view->n_ancestors + 2, &name, &a->id))
+            break;
+        snprintf(a->name, sizeof(a->name), "%s", name);
+        view->n_ancestors++;
+    }
+}
+
 static int answer_export(void *arg)
 {
     struct question *q = arg;
@@ -561,6 +574,7 @@ static int answer_export(void *arg)
         nbd_export_view_free(&view);
         return -ENOMEM;
     }
+    add_ancestors(exp, &view);
     *q->view = view;
     if (q->attach) {
         ASH_ASSERT(!q->conn->attached);

@@ -287,6 +287,27 @@ static void area_one(struct lvs_channel *c, uint64_t idx, struct bdev_area *ret)
         *ret = (struct bdev_area){.flags = 0, .depth = src.depth};
 }
 
+static bool io_ancestor(struct bdev *bdev, uint32_t depth, const char **ret_name, uint64_t *ret_id)
+{
+    const struct lvs_volume *v = ash_container_of(bdev, struct lvs_volume, bdev);
+    for (uint32_t d = 1; v && d < depth; d++)
+        v = v->parent;
+    if (!v)
+        return false;
+    *ret_name = v->name;
+    *ret_id = v->root.blob_id;
+    return true;
+}
+
+static uint32_t io_ancestor_depth(struct bdev_channel *ch, uint64_t id)
+{
+    const struct lvs_volume *v = ((struct lvs_channel *)ch->ctx)->vol->parent;
+    for (uint32_t d = 2; v; v = v->parent, d++)
+        if (v->root.blob_id == id)
+            return d;
+    return 0;
+}
+
 enum { N_AREA_CLUSTERS_MAX = 1 << 16 }; /* looked at in one call */
 
 static void io_area(struct bdev_channel *ch, uint64_t offset, uint64_t length,
@@ -538,6 +559,8 @@ static const struct bdev_ops lvol_ops = {
     .channel_init = io_channel_init,
     .channel_fini = io_channel_fini,
     .area = io_area,
+    .ancestor = io_ancestor,
+    .ancestor_depth = io_ancestor_depth,
     .destroy = io_destroy,
     .dump = io_dump,
 };

@@ -75,7 +75,7 @@ static void cut_off(struct lvs_volume *v, struct lvs_map *next, uint32_t *cluste
         clusters[(*n_clusters)++] = lvs_map_get(&v->map, i);
         lvs_map_set(&v->map, i, 0);
     }
-    next->n_used = v->map.n_used;
+    next->n_used -= *n_clusters;
     for (uint64_t w = next->n_windows; w < v->map.n_windows; w++) {
         struct lvs_window *win = lvs_map_peek(&v->map, w);
         if (win && win->page)

@@ -53,6 +53,7 @@ static void store_free(struct lvs_store *s)
 {
     ASH_ASSERT(s->n_ops == 0 && !s->commit_running && s->n_pending == 0);
     ash_list_remove(&s->pool.link);
+    rt_waitq_wake_all(&s->pool.mgr->closed_q);
     while (!ash_list_empty(&s->volumes)) {
         struct lvs_volume *v = ash_list_entry(s->volumes.next, struct lvs_volume, link);
         lvs_esnap_close(v);
@@ -335,10 +336,8 @@ int lvs_store_close(struct lvs_store *s, bool device_is_gone, struct ash_err *er
     s->is_closing = true;
     rt_step("take volumes away");
     take_bdevs(s);
-    while (s->n_ops > 0)
+    while (s->n_ops > 0 || s->commit_running)
         rt_waitq_wait(&s->idle_q);
-    while (s->commit_running)
-        rt_yield();
     int rc = s->read_only || device_is_gone ? 0 : write_clean(s);
     if (rc)
         ash_err_set_rc(
@@ -357,10 +356,7 @@ void lvs_pool_close(struct pool *pool)
         (void)lvs_store_close(s, false, NULL);
         return;
     }
-    /* its disk is being removed: somebody is at it already */
-    struct pool_mgr *pools = pool->mgr;
-    while (pool_next(pools, NULL) == pool)
-        rt_yield();
+    rt_waitq_wait(&pool->mgr->closed_q); /* its disk is being removed: somebody is at it already */
 }
 
 static int store_export(struct pool *pool, struct ash_err *err)
@@ -556,7 +552,7 @@ static int store_destroy(struct pool *pool, struct ash_err *err)
                                         : "busy with an operation, or being closed");
     s->is_closing = true;
     take_bdevs(s);
-    while (s->n_ops > 0)
+    while (s->n_ops > 0 || s->commit_running)
         rt_waitq_wait(&s->idle_q);
     rt_mutex_lock(&s->md_lock);
     rt_step("erase super block");
