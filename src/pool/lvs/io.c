@@ -523,7 +523,9 @@ static bool io_supports(struct bdev *bdev, enum bdev_io_type type)
 
 static void io_destroy(struct bdev *bdev)
 {
-    ash_container_of(bdev, struct lvs_volume, bdev)->has_bdev = false;
+    struct lvs_volume *v = ash_container_of(bdev, struct lvs_volume, bdev);
+    v->has_bdev = false;
+    rt_waitq_wake_all(&v->store->bdev_q);
 }
 
 static void io_dump(struct bdev *bdev, struct ash_jsonw *w)
@@ -566,6 +568,9 @@ static const struct bdev_ops lvol_ops = {
 int lvs_bdev_register(struct lvs_volume *v, struct ash_err *err)
 {
     ASH_ASSERT(!v->has_bdev);
+    if (v->store->is_closing) /* an operation that began before */
+        return ash_err_set(err, ASH_E_POOL_BUSY, v->name, "pool '%s' is being closed",
+                           v->store->name);
     struct bdev *base = bdev_desc_bdev(v->store->desc);
     v->bdev = (struct bdev){
         .name = v->unique_id,
@@ -604,8 +609,13 @@ int lvs_bdev_register(struct lvs_volume *v, struct ash_err *err)
 
 void lvs_bdev_unregister(struct lvs_volume *v)
 {
-    if (v->has_bdev && bdev_unregister(&v->bdev) == 0)
+    if (!v->has_bdev)
+        return;
+    if (bdev_unregister(&v->bdev) == 0)
         ASH_ASSERT(!v->has_bdev);
+    else /* somebody else is at it: he who asks here may rely on the end of it, too */
+        while (v->has_bdev)
+            rt_waitq_wait(&v->store->bdev_q);
 }
 
 static void module_examine_config(struct bdev_mgr *mgr, struct bdev *bdev)

@@ -205,6 +205,7 @@ struct lvs_store {
     struct ash_list alloc_waiting; /* ios held back by the limit on allocations */
     uint32_t n_ops;                /* operations in progress: the store cannot be closed */
     struct rt_waitq idle_q;
+    struct rt_waitq bdev_q;   /* a volume's bdev has gone */
     struct rt_waitq freeze_q; /* a tree thawed, or an allocation ended */
 
     uint8_t warn_percent[2];

@@ -44,6 +44,7 @@ static int store_new(struct pool_mgr *pools, struct lvs_store **ret_store)
     rt_mutex_init(&s->tree_lock);
     rt_waitq_init(&s->idle_q);
     rt_waitq_init(&s->freeze_q);
+    rt_waitq_init(&s->bdev_q);
     *ret_store = s;
     return 0;
 }
@@ -320,14 +321,21 @@ static int write_clean(struct lvs_store *s)
     return rc;
 }
 
+/* Leaves first, so that nobody's parent goes before him. The lock keeps the list as it is: an
+ * operation that was running when the disk went may be deleting. */
+static void take_bdevs(struct lvs_store *s)
+{
+    rt_mutex_lock(&s->tree_lock);
+    for (struct ash_list *l = s->volumes.prev; l != &s->volumes; l = l->prev)
+        lvs_bdev_unregister(ash_list_entry(l, struct lvs_volume, link));
+    rt_mutex_unlock(&s->tree_lock);
+}
+
 int lvs_store_close(struct lvs_store *s, bool device_is_gone, struct ash_err *err)
 {
     s->is_closing = true;
     rt_step("take volumes away");
-    /* Leaves first, so that nobody's parent goes before him; unregistering a leaf changes no list.
-     */
-    for (struct ash_list *l = s->volumes.prev; l != &s->volumes; l = l->prev)
-        lvs_bdev_unregister(ash_list_entry(l, struct lvs_volume, link));
+    take_bdevs(s);
     while (s->n_ops > 0 || s->commit_running)
         rt_waitq_wait(&s->idle_q);
     int rc = s->read_only || device_is_gone ? 0 : write_clean(s);
@@ -543,8 +551,7 @@ static int store_destroy(struct pool *pool, struct ash_err *err)
                            s->read_only ? "open read-only"
                                         : "busy with an operation, or being closed");
     s->is_closing = true;
-    for (struct ash_list *l = s->volumes.prev; l != &s->volumes; l = l->prev)
-        lvs_bdev_unregister(ash_list_entry(l, struct lvs_volume, link));
+    take_bdevs(s);
     while (s->n_ops > 0 || s->commit_running)
         rt_waitq_wait(&s->idle_q);
     rt_mutex_lock(&s->md_lock);

@@ -271,6 +271,46 @@ static void test_disk_removed_while_its_pool_opens(void **state)
     }
 }
 
+static int busy_removal_case(struct pt *t, void *arg)
+{
+    struct beside b = {.t = t, .fn = remove_disk, .n = removal_delay_ns, .done = RT_EVENT_INIT};
+    struct pool *tank;
+    struct volume *v, *o;
+    start(t);
+    make(t, "k", 300, false);
+    CHECK_INT(rt_task_spawn("remove", beside_task, &b), 0);
+    while ((tank = pool_find(t->pools, "tank"))) {
+        struct volume_create_opts thin = {.thin = true};
+        int rc = volume_create(tank, "v", 600 * C, &thin, &v, NULL);
+        (void)pt_fill(t, "tank/v", 0, 512, 1);
+        if (rc == 0 && (o = volume_find(t->pools, "tank/v")))
+            rc = volume_snapshot(o, "s", NULL, &v, NULL);
+        (void)pt_fill(t, "tank/v", 0, 512, 2);
+        if (rc == 0 && (o = volume_find(t->pools, "tank/v")))
+            rc = volume_inflate(o, NULL);
+        if (rc == 0 && (o = volume_find(t->pools, "tank/s")))
+            rc = volume_delete(o, NULL);
+        if (rc == 0 && (o = volume_find(t->pools, "tank/v")))
+            rc = volume_delete(o, NULL);
+        if (rc)
+            rt_yield();
+    }
+    rt_event_wait(&b.done);
+    CHECK_INT(b.rc, 0);
+    return 0;
+}
+
+static void test_disk_removed_while_operations_run(void **state)
+{
+    for (unsigned i = 0; i < 60; i++) {
+        struct rt_sim_disk *disk = rt_sim_disk_new(128u << 20, 512);
+        removal_delay_ns = 50000 * i;
+        CHECK_INT(pt_run(disk, i + 300, false, false, busy_removal_case, NULL), 0);
+        assert_true(pt_disk_is_sound(disk, false));
+        rt_sim_disk_put(disk);
+    }
+}
+
 /* ------------------------------------------------------- external parents */
 
 static int other_pool_case(struct pt *t, void *arg)
@@ -337,6 +377,35 @@ static void test_chain_of_thousands_of_snapshots(void **state)
     run(512u << 20, 8, chain_case);
 }
 
+/* ------------------------------------------------------------------ areas */
+
+static int area_case(struct pt *t, void *arg)
+{
+    struct bdev_desc *desc;
+    struct bdev_area area;
+    start(t);
+    make(t, "v", 8, true);
+    CHECK_INT(bdev_open(t->mgr, "tank/v", BDEV_OPEN_READ, "test", NULL, NULL, &desc, NULL), 0);
+    struct bdev_channel *ch = bdev_channel_get(desc);
+    CHECK(ch);
+    bdev_area(ch, 0, 8 * C, &area);
+    CHECK(area.flags == (BDEV_AREA_HOLE | BDEV_AREA_ZERO) && area.length == 8 * C);
+    CHECK_INT(bdev_quiesce(bdev_desc_bdev(desc), 0, 0), 0);
+    bdev_area(ch, 0, 8 * C, &area);
+    CHECK(area.flags == 0 && area.length == 8 * C);
+    bdev_unquiesce(bdev_desc_bdev(desc), 0, 0);
+    bdev_area(ch, 0, 8 * C, &area);
+    CHECK(area.flags == (BDEV_AREA_HOLE | BDEV_AREA_ZERO));
+    bdev_channel_put(ch);
+    bdev_close(desc);
+    return 0;
+}
+
+static void test_areas_are_data_while_maps_change(void **state)
+{
+    run(64u << 20, 11, area_case);
+}
+
 /* ------------------------------------------------------------------ sizes */
 
 static int sizes_case(struct pt *t, void *arg)
@@ -392,6 +461,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_snapshot_being_made_cannot_be_deleted),
         cmocka_unit_test(test_rename_takes_its_name_at_once),
         cmocka_unit_test(test_disk_removed_while_its_pool_opens),
+        cmocka_unit_test(test_disk_removed_while_operations_run),
+        cmocka_unit_test(test_areas_are_data_while_maps_change),
         cmocka_unit_test(test_parent_in_another_pool_comes_back),
         cmocka_unit_test(test_chain_of_thousands_of_snapshots),
         cmocka_unit_test(test_sizes_near_the_end),
