@@ -464,7 +464,7 @@ void lvs_bdev_refresh(struct lvs_volume *root)
             bdev_for_each_channel(&v->bdev, refresh_channel, NULL);
 }
 
-static void thaw_one(struct lvs_volume *v)
+static ASH_MAY_WAIT void thaw_one(struct lvs_volume *v)
 {
     v->is_frozen = false;
     if (v->has_bdev)
