@@ -78,6 +78,11 @@ static const struct cli_opt volume_create_opts[] = {
     {"thick", 0, NULL, "allocate everything now (default: thin)"},
     {"thin", 0, NULL, "allocate when written (the default)", CLI_O_HIDDEN},
     {"clear", 0, "unmap|write_zeroes|none", "what freed clusters get (default unmap)"},
+    {"uuid", 0, "UUID", "UUID of the volume (default: random)"},
+    {NULL},
+};
+static const struct cli_opt snapshot_opts[] = {
+    {"uuid", 0, "UUID", "UUID of the snapshot (default: random)"},
     {NULL},
 };
 static const struct cli_opt set_parent_opts[] = {
@@ -86,6 +91,7 @@ static const struct cli_opt set_parent_opts[] = {
 };
 static const struct cli_opt clone_opts[] = {
     {"bdev", 0, NULL, "SNAPSHOT is a device: clone it into POOL/NAME"},
+    {"uuid", 0, "UUID", "UUID of the clone (default: random)"},
     {NULL},
 };
 static const struct cli_opt export_add_opts[] = {
@@ -204,8 +210,9 @@ const struct cli_cmd cli_cmds[] = {
      cli_volume_show},
     {"volume list", "[POOL]", 0, 1, LIST, NULL, "list volumes", NULL, NULL, cli_volume_list},
 
-    {"snapshot create", "POOL/VOLUME NAME", 2, 2, CALL, NULL, "take a snapshot of a volume", NULL,
-     "  ashlar snapshot create tank/vol1 monday", cli_snapshot_create},
+    {"snapshot create", "POOL/VOLUME NAME", 2, 2, CALL, snapshot_opts,
+     "take a snapshot of a volume", NULL, "  ashlar snapshot create tank/vol1 monday",
+     cli_snapshot_create},
     {"snapshot delete", "POOL/SNAPSHOT", 1, 1, WRECK, NULL, "delete a snapshot",
      "One clone may be left: it takes the data over. With more, decouple or delete clones first.",
      NULL, cli_snapshot_delete},

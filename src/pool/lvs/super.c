@@ -145,7 +145,7 @@ int lvs_super_layout(const struct pool_create_opts *opts, uint64_t device_bytes,
         return ash_err_set(err, ASH_E_POOL_BAD_CLUSTER_SIZE, NULL,
                            "cluster size %llu with blocks of %u and metadata pages of %llu",
                            (unsigned long long)cluster, block_bytes, (unsigned long long)page);
-    if (phys_block_bytes % block_bytes != 0 || block_bytes > page)
+    if (phys_block_bytes % block_bytes != 0 || block_bytes > LVS_PAGE_BYTES)
         return ash_err_set(err, ASH_E_BDEV_BAD_GEOMETRY, NULL,
                            "physical block of %u with logical block of %u", phys_block_bytes,
                            block_bytes);
