@@ -53,6 +53,11 @@ killed() {
     kill -9 $pid
     wait $pid 2>/dev/null
     pid=
+    # The kernel ends a killed io_uring behind the process's back; the file's lock goes with it.
+    for _ in $(seq 100); do
+        "$ashlar" check "$disk" 2>&1 | grep -q RT_FILE_BUSY || break
+        sleep 0.05
+    done
 }
 
 churn() { # snapshots come and go while the daemon lives
