@@ -205,6 +205,7 @@ enum rt_op_kind {
     RT_OP_ACCEPT, /* listener: ret_sock is the new connection */
     RT_OP_RECV,   /* socket: at least one byte into iov; 0 = the peer has ended its stream */
     RT_OP_SEND,   /* socket: all of iov, or an error */
+    RT_OP_POLL,   /* rt_watch_fd: res >= 0 when rt_watch_read would not say -EAGAIN */
 };
 
 enum {
@@ -297,6 +298,16 @@ int rt_listen(const char *address, unsigned mode, struct rt_sock **ret_sock,
 int rt_connect(const char *address, struct rt_sock **ret_sock, struct ash_err *err) ASH_MAY_WAIT;
 /* A connected pair (simulator: in memory). For tests and captive exports. */
 int rt_sock_pair(struct rt_sock **ret_a, struct rt_sock **ret_b) ASH_MAY_WAIT;
+/* A foreign descriptor that hands out whole messages and can be polled (/dev/fuse): it is
+ * duplicated and made non-blocking. Only RT_OP_POLL, rt_watch_read and rt_sock_close are for it.
+ * -ENOTSUP in the simulator. */
+int rt_watch_fd(int fd, struct rt_sock **ret_sock);
+/* read() that never waits: bytes, 0 at the end, -EAGAIN when there is nothing, or another -errno.
+ */
+int64_t rt_watch_read(struct rt_sock *sock, void *buf, size_t n_bytes);
+/* Tell the kernel that the calling thread serves block I/O, so that its allocations never wait for
+ * write-back that only it could do. False when it may not (CAP_SYS_RESOURCE). */
+bool rt_thread_serves_io(void);
 /* The address a listener is bound to / the peer of a connection, as text; lives with the socket. */
 const char *rt_sock_address(const struct rt_sock *sock);
 /* End both directions: pending ops of the socket end with an error or 0 soon. */

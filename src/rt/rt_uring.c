@@ -9,6 +9,7 @@
  * op->backend: [0..6] struct msghdr, [7..8] struct iovec for a part of the caller's vector. */
 #include <errno.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -89,10 +90,10 @@ static int ring_make(struct uring *u)
 
 static bool has_opcodes(struct uring *u)
 {
-    static const int ops[] = {IORING_OP_READ,    IORING_OP_WRITE,       IORING_OP_READV,
-                              IORING_OP_WRITEV,  IORING_OP_FSYNC,       IORING_OP_ACCEPT,
-                              IORING_OP_RECV,    IORING_OP_SEND,        IORING_OP_RECVMSG,
-                              IORING_OP_SENDMSG, IORING_OP_ASYNC_CANCEL};
+    static const int ops[] = {IORING_OP_READ,    IORING_OP_WRITE,        IORING_OP_READV,
+                              IORING_OP_WRITEV,  IORING_OP_FSYNC,        IORING_OP_ACCEPT,
+                              IORING_OP_RECV,    IORING_OP_SEND,         IORING_OP_RECVMSG,
+                              IORING_OP_SENDMSG, IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD};
     struct io_uring_probe *probe = io_uring_get_probe_ring(&u->ring);
     if (!probe)
         return false;
@@ -300,6 +301,9 @@ static void uring_submit(struct rt_op *op)
         break;
     case RT_OP_ACCEPT:
         io_uring_prep_accept(sqe, op->sock->fd, NULL, NULL, SOCK_CLOEXEC);
+        break;
+    case RT_OP_POLL:
+        io_uring_prep_poll_add(sqe, op->sock->fd, POLLIN);
         break;
     default:
         prep_transfer(sqe, op);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ctl/cli/cmd.h"
+#include "export/fuse/fuse.h"
 #include "pool/lvs/check.h"
 
 int cli_explain(struct cli *cli, struct ash_err *err)
@@ -54,11 +55,13 @@ int cli_version(struct cli *cli, struct ash_err *err)
         ash_jsonw_obj(&w, NULL);
         ash_jsonw_str(&w, "version", ASH_VERSION);
         ash_jsonw_str(&w, "json_c", json_c_version());
+        ash_jsonw_str(&w, "libfuse", fexp_library() ? fexp_library() : "");
         ash_jsonw_str(&w, "compiler", __VERSION__);
         ash_jsonw_obj_end(&w);
         cli_out(cli, "\n");
     } else {
-        cli_out(cli, "ashlar %s (json-c %s, compiled by %s)\n", ASH_VERSION, json_c_version(),
+        cli_out(cli, "ashlar %s (json-c %s, %s%s, compiled by %s)\n", ASH_VERSION, json_c_version(),
+                fexp_library() ? "libfuse " : "no libfuse", fexp_library() ? fexp_library() : "",
                 __VERSION__);
     }
     return CLI_DONE;

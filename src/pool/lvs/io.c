@@ -229,6 +229,32 @@ static void unmap_passed(struct bdev_io *io)
     bdev_io_done(io, io->rc == -ENOTSUP ? 0 : io->rc); /* a hint that the base does not take */
 }
 
+static void zeroes_written(struct bdev_io *child)
+{
+    struct bdev_io *io = child->user;
+    int rc = child->rc;
+    bdev_io_put(child);
+    bdev_io_done(io, rc);
+}
+
+/* An unmap that must not leave the choice of contents to a device that may choose anything. */
+static void zero_instead(struct lvs_channel *c, struct bdev_io *io, uint64_t offset)
+{
+    struct bdev_io *child = bdev_io_get(c->base);
+    if (!child) {
+        bdev_io_done_soon(io, -ENOMEM);
+        return;
+    }
+    child->type = BDEV_WRITE_ZEROES;
+    child->flags = 0;
+    child->offset = offset;
+    child->length = io->length;
+    child->n_iov = 0;
+    child->done = zeroes_written;
+    child->user = io;
+    bdev_submit(child);
+}
+
 static void submit_unmap(struct lvs_channel *c, struct bdev_io *io, uint64_t idx, uint32_t cluster,
                          uint64_t in)
 {
@@ -238,6 +264,8 @@ static void submit_unmap(struct lvs_channel *c, struct bdev_io *io, uint64_t idx
         to_owner(io, release_job);
     else if (!bdev_supports(c->base->bdev, BDEV_UNMAP))
         bdev_io_done_soon(io, 0);
+    else if (!c->base->bdev->unmap_zeroes)
+        zero_instead(c, io, lvs_cluster_offset(c->vol->store, cluster) + in);
     else
         bdev_io_pass(io, c->base, lvs_cluster_offset(c->vol->store, cluster) + in, unmap_passed);
 }

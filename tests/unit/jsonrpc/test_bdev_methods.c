@@ -66,6 +66,11 @@ static const struct {
      "log_get_flags requires no parameters"},
     {"log_enable_timestamps", "{}", -32602, "MISSING_PARAMETER", DECODE},
     {"log_enable_timestamps", "{\"enabled\":1}", -32602, "BAD_PARAMETER_TYPE", DECODE},
+    /* fuse */
+    {"fuse_mount", "{}", -32603, "MISSING_PARAMETER", DECODE},
+    {"fuse_mount", "{\"bdev\":\"mem0\",\"dir\":5}", -32603, "BAD_PARAMETER_TYPE", DECODE},
+    {"fuse_unmount", "{}", -32603, "MISSING_PARAMETER", DECODE},
+    {"fuse_get_mounts", "{\"x\":1}", -32602, "UNKNOWN_PARAMETER", "requires no parameters"},
     /* bdev */
     {"bdev_get_bdevs", "{\"name\":\"none\"}", -19, "BDEV_NOT_FOUND", "No such device"},
     {"bdev_get_bdevs", "{\"name\":\"\"}", -19, "BDEV_NOT_FOUND", "No such device"},
