@@ -8,8 +8,9 @@
 #include <linux/fuse.h>
 
 #include "base/assert.h"
-#include "engine/engine.h"
 #include "export/fuse/fuse.h"
+#include "export/part.h"
+#include "pool/pool.h"
 
 #define FEXP_MAX_IO_BYTES       (1u << 20)
 #define FEXP_MAX_INFLIGHT       256u

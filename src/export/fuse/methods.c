@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON-RPC methods of the FUSE export. */
-#include "engine/engine.h"
 #include "export/fuse/fuse.h"
+#include "export/part.h"
 
 struct p_mount {
     char *bdev, *dir, *name;
