@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an export needs of the engine that it lives in. The engine (above) defines these; so an export
- * knows no more of it than its name. */
+/* What an export needs of the engine that it lives in. The engine (above) defines these; so an
+ * export knows no more of it than its name. */
 #ifndef ASH_EXPORT_PART_H
 #define ASH_EXPORT_PART_H
 
