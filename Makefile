@@ -18,10 +18,10 @@ debug:
 	@$(call setup,build-debug,--buildtype=debug)
 	@$(NINJA) -C build-debug
 asan:
-	@$(call setup,build-asan,--buildtype=debug -Doptimization=1 -Db_sanitize=address$(,)undefined -Db_lundef=false)
+	@$(call setup,build-asan,--buildtype=debug -Doptimization=1 -Dwerror=false -Db_sanitize=address$(,)undefined -Db_lundef=false)
 	@$(NINJA) -C build-asan
 tsan:
-	@$(call setup,build-tsan,--buildtype=debug -Doptimization=1 -Db_sanitize=thread -Db_lundef=false)
+	@$(call setup,build-tsan,--buildtype=debug -Doptimization=1 -Dwerror=false -Db_sanitize=thread -Db_lundef=false)
 	@$(NINJA) -C build-tsan
 cover:
 	@$(call setup,build-cover,--buildtype=debug -Db_coverage=true)

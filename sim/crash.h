@@ -108,6 +108,7 @@ struct crash_limits {
     unsigned n_samples;    /* else so many */
     unsigned nested_every; /* one in so many states is crashed again while it recovers; 0: none */
     unsigned n_nested;     /* crashes then */
+    unsigned n_kills;      /* places per case where the engine ends and a second one goes on */
     unsigned use_every;    /* one in so many recovered pools is used to the full; 0: none */
 };
 
@@ -118,6 +119,9 @@ struct crash_state {
     unsigned tear;    /* 0, 512, 4096: bytes of the unit that stays whole */
     unsigned torn;    /* pending write that is torn */
     uint64_t tear_seed;
+    bool killed; /* the engine ended after kill_n entries without a power cut; a second one went on
+                  * with the same disk, and n counts the entries of both */
+    size_t kill_n;
     bool has_then; /* crash again while that is recovered */
     size_t then_n;
     uint64_t then_mask[4];
@@ -140,6 +144,7 @@ struct crash_case {
     struct crash_view before, after, seen, again;
     struct crash_counts counts;
     struct ash_buf why; /* of the failure */
+    char note[640];     /* the same from inside a world, whose memory ends with it */
 };
 
 enum { CRASH_REPRO_BYTES = 512, CRASH_FAILURES_MAX = 3 };

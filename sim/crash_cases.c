@@ -27,6 +27,12 @@ static int resize(struct crash_env *e, const char *vol, uint64_t n_clusters)
     return v ? volume_resize(v, cl(e, n_clusters), NULL) : -ENOENT;
 }
 
+static int delete (struct crash_env *e, const char *vol)
+{
+    struct volume *v = crash_volume(e, vol);
+    return v ? volume_delete(v, NULL) : -ENOENT;
+}
+
 static int clone(struct crash_env *e, const char *snap, const char *name)
 {
     struct volume *c, *s = crash_volume(e, snap);
@@ -176,8 +182,7 @@ static int make_esnap(struct crash_env *e)
 static int make_dirty(struct crash_env *e)
 {
     RET_IF(make_chain(e));
-    struct volume *s = crash_volume(e, "s");
-    RET_IF(s ? volume_delete(s, NULL) : -ENOENT);
+    RET_IF(delete (e, "s"));
     return crash_write(e, "v", cl(e, 2), 512, 5, 0);
 }
 
@@ -333,6 +338,26 @@ static int op_unmap_reuse(struct crash_env *e)
 {
     RET_IF(crash_io(e, "v", BDEV_UNMAP, 0, cl(e, 1)));
     return crash_write(e, "v", cl(e, 9), cl(e, 1), 10, 0);
+}
+
+/* The same with a write that covers only part of it: the rest is zeroes, not what was there. */
+static int op_unmap_reuse_part(struct crash_env *e)
+{
+    RET_IF(crash_io(e, "v", BDEV_UNMAP, 0, cl(e, 1)));
+    return crash_write(e, "v", cl(e, 9) + 1024, 512, 10, 0);
+}
+
+static int op_shrink_reuse(struct crash_env *e)
+{
+    RET_IF(resize(e, "v", 3));
+    return crash_write(e, "v", cl(e, 1) + 1024, 512, 10, 0);
+}
+
+static int op_delete_reuse(struct crash_env *e)
+{
+    RET_IF(delete (e, "w"));
+    struct volume *v = crash_volume(e, "v");
+    return v ? crash_write(e, "v", cl(e, 9) + 1024, 512, 10, 0) : -ENOENT;
 }
 
 static int op_zeroes(struct crash_env *e)
@@ -514,22 +539,22 @@ static int op_set_parent_bdev(struct crash_env *e)
 
 static int op_delete_v(struct crash_env *e)
 {
-    return volume_delete(crash_volume(e, "v"), NULL);
+    return delete (e, "v");
 }
 
 static int op_delete_w(struct crash_env *e)
 {
-    return volume_delete(crash_volume(e, "w"), NULL);
+    return delete (e, "w");
 }
 
 static int op_delete_s(struct crash_env *e)
 {
-    return volume_delete(crash_volume(e, "s"), NULL);
+    return delete (e, "s");
 }
 
 static int op_delete_g(struct crash_env *e)
 {
-    return volume_delete(crash_volume(e, "g"), NULL);
+    return delete (e, "g");
 }
 
 /* Writes are under way while the snapshot is taken: it holds them or not, block by block. */
@@ -548,7 +573,7 @@ static int op_delete_s_busy(struct crash_env *e)
     struct crew crew;
     start_writers(e, &crew);
     rt_yield();
-    int rc = volume_delete(crash_volume(e, "s"), NULL);
+    int rc = delete (e, "s");
     int writers_rc = end_writers(&crew);
     return rc ? rc : writers_rc;
 }
@@ -600,6 +625,9 @@ const struct crash_op crash_ops[] = {
     {"writes-at-once", "v", CRASH_DATA, op_writes_at_once},
     {"unmap", "v", CRASH_DATA, op_unmap},
     {"unmap-reuse", "v", CRASH_DATA, op_unmap_reuse},
+    {"unmap-reuse-part", "v", CRASH_DATA, op_unmap_reuse_part},
+    {"shrink-reuse", "v", CRASH_DATA, op_shrink_reuse},
+    {"delete-reuse", "w", CRASH_DATA, op_delete_reuse},
     {"write-zeroes", "v", CRASH_DATA, op_zeroes},
     {"write-zeroes-first", "v", CRASH_DATA, op_zero_first},
     {"resize-up", "v", CRASH_ATOMIC, op_resize_up},

@@ -80,6 +80,8 @@ void rt_stop(struct rt *rt); /* from anywhere, also before rt_run */
 int rt_run_task(struct rt *rt, const char *name, int (*fn)(void *arg), void *arg);
 
 const char *rt_backend_name(const struct rt *rt); /* "uring", "epoll", "sim" */
+/* What the back end found in this kernel, for people: set-up flags, features, operations. */
+void rt_features_text(const struct rt *rt, struct ash_buf *out);
 unsigned rt_n_reactors(const struct rt *rt);
 struct rt_reactor *rt_reactor(struct rt *rt, unsigned idx);
 
@@ -342,6 +344,21 @@ struct rt_stats {
     uint64_t n_turns, n_sleeps, n_syscalls, n_jobs, n_ops, busy_ns, spin_ns;
 };
 void rt_reactor_stats(const struct rt_reactor *reactor, struct rt_stats *ret_stats);
+
+/* Messages for the people who run the process. Without a sink (a library's world) they go nowhere.
+ * Control reactor only: other reactors stay silent, the data path reports by its results.
+ *   ERR    needs a person;  WARN  we carry on, and say how;  INFO  changes of state;  DEBUG  off
+ * unless asked for. The numbers are syslog's. */
+enum rt_log_level { RT_LOG_ERR = 3, RT_LOG_WARN = 4, RT_LOG_INFO = 6, RT_LOG_DEBUG = 7 };
+/* module: a short literal ("bdev"). One sentence without a full stop. */
+void rt_log(enum rt_log_level level, const char *module, const char *fmt, ...) ASH_PRINTF(3, 4);
+/* sink NULL: silence again. It must not wait. */
+void rt_set_log(struct rt *rt,
+                void (*sink)(void *arg, enum rt_log_level level, const char *module,
+                             const char *text),
+                void *arg);
+/* What is above (a larger number) is dropped; INFO at first. */
+void rt_set_log_level(struct rt *rt, enum rt_log_level max_level);
 
 /* Test hook of every world: when set, asked before each allocation made through rt_alloc; true =
  * fail it. The Nth-allocation loops of the tests use it. */

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "rt/rt_internal.h"
 
 #define SQ_ENTRIES 256u
@@ -101,6 +102,51 @@ static bool has_opcodes(struct uring *u)
         ok = ok && io_uring_opcode_supported(probe, ops[i]);
     io_uring_free_probe(probe);
     return ok;
+}
+
+struct named_bit {
+    const char *name;
+    unsigned bit;
+};
+
+static void name_bits(struct ash_buf *out, const char *what, const struct named_bit *bits, size_t n,
+                      unsigned value)
+{
+    ash_buf_fmt(out, "; %s", what);
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        if (value & bits[i].bit)
+            ash_buf_fmt(out, " %s", bits[i].name);
+        any = any || value & bits[i].bit;
+    }
+    if (!any)
+        ash_buf_str(out, " none");
+}
+
+static void uring_features(const struct rt_reactor *r, struct ash_buf *out)
+{
+    static const struct named_bit setups[] = {
+        {"single_issuer", IORING_SETUP_SINGLE_ISSUER},
+        {"defer_taskrun", IORING_SETUP_DEFER_TASKRUN},
+        {"coop_taskrun", IORING_SETUP_COOP_TASKRUN},
+        {"taskrun_flag", IORING_SETUP_TASKRUN_FLAG},
+    };
+    static const struct named_bit features[] = {
+        {"nodrop", IORING_FEAT_NODROP},
+        {"fast_poll", IORING_FEAT_FAST_POLL},
+        {"ext_arg", IORING_FEAT_EXT_ARG},
+        {"native_workers", IORING_FEAT_NATIVE_WORKERS},
+    };
+    struct uring *u = uring_of(r);
+    name_bits(out, "setup", setups, ASH_N_ELEMS(setups), u->flags);
+    name_bits(out, "features", features, ASH_N_ELEMS(features), u->ring.features);
+    struct io_uring_probe *probe = io_uring_get_probe_ring(&u->ring);
+    unsigned n = 0;
+    for (int op = 0; probe && op <= probe->last_op; op++)
+        n += io_uring_opcode_supported(probe, op) != 0;
+    ash_buf_fmt(out, "; %u operations, all that are needed", n);
+    if (probe)
+        io_uring_free_probe(probe);
 }
 
 static int uring_init(struct rt_reactor *r, struct ash_err *err)
@@ -364,4 +410,5 @@ const struct rt_backend_ops rt_uring_ops = {
     .cancel = uring_cancel,
     .wait = uring_wait,
     .wake = uring_wake,
+    .features = uring_features,
 };

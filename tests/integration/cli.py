@@ -305,8 +305,23 @@ def manual_pages_are_those_of_the_table():
 
 @test
 def doctor():
-    r = ok("doctor", "-o", "json").json
+    with contextlib.ExitStack() as stack:
+        taken = stack.enter_context(socket.socket())
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 10809))
+            taken.listen()
+        except OSError:
+            pass  # by somebody else: as good
+        r = ok("doctor", "-o", "json").json
+        check(r["nbd port"]["ok"] is False and "10809" in r["nbd port"]["text"], f"{r}")
     check(r["epoll"]["ok"] is True, "epoll always works")
+    check(set(r) >= {"system", "cpus", "io_uring", "chosen", "open files", "locked memory",
+                     "control socket", "direct I/O"}, f"{r}")
+    check(os.uname().release in r["system"]["text"], f"{r}")
+    check(not r["io_uring"]["ok"] or "; setup " in r["io_uring"]["text"], f"{r}")
+    check(DIR in r["direct I/O"]["text"], f"{r}")
+    check(not any(name.startswith(".ashlar-doctor") for name in os.listdir(DIR)), "nothing is left")
     check("io_uring" in ok("doctor").out, "doctor tells about io_uring")
 
 
@@ -618,6 +633,22 @@ def volume_life():
     for v in found["volumes"]:
         check(set(v) >= {"name", "uuid", "size_bytes", "thin", "snapshot", "parent", "clones",
                          "allocated_bytes", "state"} and v["state"] == "ok", f"{v}")
+
+
+@test
+def daemon_says_what_it_meets():
+    path = disk("says.img", 64 * MIB)
+    ok("pool", "create", "says", path, "--disk", "null:///unused?size_mb=8", "--cluster-size", "1M")
+    twin = os.path.join(DIR, "twin.img")
+    shutil.copyfile(path, twin)
+    with Daemon("--disk", path, "--disk", twin) as d:
+        d.cli("volume", "create", "says/v", "61M", "--thick")
+        d.log.flush()
+        with open(d.log.name, encoding="utf-8") as f:
+            log = f.read()
+    check("<3>ashlar: pool: a pool was found and could not be opened: " in log, log)
+    check("<3>ashlar: pool: pool 'says' fills up: " in log, log)
+    os.unlink(twin)
 
 
 @test

@@ -20,7 +20,7 @@ PATH=$PATH:/usr/sbin:/sbin
 /usr/bin/python3 -c 'import nbd' 2>/dev/null || { echo "no python3-libnbd"; exit 77; }
 
 dir=$(mktemp -d)
-pid= load=
+pid='' load=''
 trap 'kill -9 $pid $load 2>/dev/null; rm -rf "$dir"' EXIT
 disk=$dir/disk.img sock=$dir/rpc nbd=$dir/nbd
 uri() { echo "nbd+unix:///$1?socket=$nbd"; }
@@ -53,6 +53,11 @@ killed() {
     kill -9 $pid
     wait $pid 2>/dev/null
     pid=
+    # The kernel ends a killed io_uring behind the process's back; the file's lock goes with it.
+    for _ in $(seq 100); do
+        "$ashlar" check "$disk" 2>&1 | grep -q RT_FILE_BUSY || break
+        sleep 0.05
+    done
 }
 
 churn() { # snapshots come and go while the daemon lives

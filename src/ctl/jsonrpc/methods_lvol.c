@@ -89,27 +89,40 @@ static int say_volume(struct ash_call *call, const struct volume *vol)
     return 0;
 }
 
-/* A UUID that the caller chose must be nobody's. Volumes without a device (faulted, degraded) own
- * theirs too. */
-static int check_volume_uuid(struct ash_call *call, const struct ash_uuid *uuid)
+/* A UUID that the caller chose must be nobody's: of no device or volume (those without a device,
+ * faulted and degraded, own theirs too), and of none that another call is just making. */
+static int claim_uuid(struct ash_call *call, struct rpc_uuid_claim *claim,
+                      const struct ash_uuid *uuid, bool taken, enum ash_reason reason)
 {
     char text[ASH_UUID_TEXT_BYTES];
+    struct jsonrpc *rpc = rpc_of(call->engine);
     if (ash_uuid_is_nil(uuid))
         return 0;
+    ash_list_for_each (l, &rpc->uuid_claims)
+        taken =
+            taken || ash_uuid_equal(&ash_list_entry(l, struct rpc_uuid_claim, link)->uuid, uuid);
     ash_uuid_format(uuid, text);
-    if (!bdev_find(call->bdevs, text) && !volume_find(call->pools, text))
-        return 0;
-    return ash_err_set(call->err, ASH_E_VOLUME_UUID_TAKEN, text, "UUID %s is taken", text);
+    if (taken)
+        return ash_err_set(call->err, reason, text, "the UUID %s is taken", text);
+    claim->uuid = *uuid;
+    ash_list_push_tail(&rpc->uuid_claims, &claim->link);
+    return 0;
 }
 
-int rpc_check_pool_uuid(struct ash_call *call, const struct ash_uuid *uuid)
+static int claim_volume_uuid(struct ash_call *call, struct rpc_uuid_claim *claim,
+                             const struct ash_uuid *uuid)
 {
     char text[ASH_UUID_TEXT_BYTES];
-    if (ash_uuid_is_nil(uuid) || !pool_find_uuid(call->pools, uuid))
-        return 0;
     ash_uuid_format(uuid, text);
-    return ash_err_set(call->err, ASH_E_POOL_NAME_TAKEN, text,
-                       "there is a pool with the UUID %s already", text);
+    return claim_uuid(call, claim, uuid,
+                      bdev_find(call->bdevs, text) || volume_find(call->pools, text),
+                      ASH_E_VOLUME_UUID_TAKEN);
+}
+
+int rpc_claim_pool_uuid(struct ash_call *call, struct rpc_uuid_claim *claim,
+                        const struct ash_uuid *uuid)
+{
+    return claim_uuid(call, claim, uuid, pool_find_uuid(call->pools, uuid), ASH_E_POOL_NAME_TAKEN);
 }
 
 #define LVOL_UUID_PARAM(st)                                                                        \
@@ -163,6 +176,7 @@ static const struct ash_param create_store_table[] = {
 static int create_store(struct ash_call *call, void *params)
 {
     const struct create_store_params *p = params;
+    struct rpc_uuid_claim claim ASH_CLEANUP(rpc_uuid_release) = RPC_UUID_CLAIM_INIT(claim);
     const struct bdev *bdev = bdev_find(call->bdevs, p->bdev_name);
     const char *by = NULL;
     if (!bdev)
@@ -181,7 +195,7 @@ static int create_store(struct ash_call *call, void *params)
                            p->cluster_sz ? ASH_E_POOL_BAD_RATIO : ASH_E_POOL_BAD_CLUSTER_SIZE,
                            p->lvs_name, "%s cannot be 0",
                            p->cluster_sz ? "the metadata ratio" : "the cluster size");
-    rc = rpc_check_pool_uuid(call, &p->lvs_uuid);
+    rc = rpc_claim_pool_uuid(call, &claim, &p->lvs_uuid);
     if (rc)
         return rc;
     struct pool_create_opts opts = {
@@ -336,6 +350,7 @@ static int take_size(struct ash_call *call, bool has_mib, uint64_t mib, bool has
 static int create_volume(struct ash_call *call, void *params)
 {
     const struct create_params *p = params;
+    struct rpc_uuid_claim claim ASH_CLEANUP(rpc_uuid_release) = RPC_UUID_CLAIM_INIT(claim);
     struct pool *pool = NULL;
     uint64_t size_bytes = 0;
     int rc = take_size(call, p->has_size_in_mib, p->size_in_mib, p->has_size, p->size, &size_bytes);
@@ -348,7 +363,7 @@ static int create_volume(struct ash_call *call, void *params)
     if (volume_find_in(pool, p->lvol_name))
         return ash_err_set(call->err, ASH_E_VOLUME_NAME_TAKEN, p->lvol_name,
                            "there is a volume '%s' already", p->lvol_name);
-    rc = check_volume_uuid(call, &p->lvol_uuid);
+    rc = claim_volume_uuid(call, &claim, &p->lvol_uuid);
     if (rc)
         return rc;
     struct volume_create_opts opts = {
@@ -379,12 +394,13 @@ static const struct ash_param snapshot_table[] = {
 static int snapshot(struct ash_call *call, void *params)
 {
     const struct snapshot_params *p = params;
+    struct rpc_uuid_claim claim ASH_CLEANUP(rpc_uuid_release) = RPC_UUID_CLAIM_INIT(claim);
     struct volume_create_opts opts = {.uuid = p->lvol_uuid};
     struct volume_xattr *xattrs = NULL;
     struct volume *vol = NULL, *snap = NULL;
     int rc = rpc_find_volume(call, p->lvol_name, &vol);
     if (rc == 0)
-        rc = check_volume_uuid(call, &p->lvol_uuid);
+        rc = claim_volume_uuid(call, &claim, &p->lvol_uuid);
     if (rc == 0)
         rc = rpc_take_xattrs(call, p->xattrs, &xattrs, &opts.n_xattrs);
     if (rc)
@@ -414,11 +430,12 @@ static const struct ash_param clone_table[] = {
 static int clone_volume(struct ash_call *call, void *params)
 {
     const struct clone_params *p = params;
+    struct rpc_uuid_claim claim ASH_CLEANUP(rpc_uuid_release) = RPC_UUID_CLAIM_INIT(claim);
     struct volume *snap = NULL, *clone = NULL;
     struct volume_create_opts opts = {.uuid = p->lvol_uuid};
     int rc = rpc_find_volume(call, p->snapshot_name, &snap);
     if (rc == 0)
-        rc = check_volume_uuid(call, &p->lvol_uuid);
+        rc = claim_volume_uuid(call, &claim, &p->lvol_uuid);
     if (rc)
         return rc;
     rc = check_name(call, p->clone_name);
@@ -446,6 +463,7 @@ static const struct ash_param clone_bdev_table[] = {
 static int clone_bdev(struct ash_call *call, void *params)
 {
     const struct clone_bdev_params *p = params;
+    struct rpc_uuid_claim claim ASH_CLEANUP(rpc_uuid_release) = RPC_UUID_CLAIM_INIT(claim);
     struct pool *pool = pool_find(call->pools, p->lvs_name);
     if (!pool) {
         int rc = ash_err_set(call->err, ASH_E_POOL_NOT_FOUND, p->lvs_name, "there is no pool '%s'",
@@ -465,7 +483,7 @@ static int clone_bdev(struct ash_call *call, void *params)
         return rpc_fail(call, rc, RPC_INVALID_PARAMS,
                         "bdev is an lvol in same lvs as clone; use bdev_lvol_clone instead");
     }
-    int rc = check_volume_uuid(call, &p->lvol_uuid);
+    int rc = claim_volume_uuid(call, &claim, &p->lvol_uuid);
     if (rc)
         return rc;
     struct volume_create_opts opts = {.uuid = p->lvol_uuid};

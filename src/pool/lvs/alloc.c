@@ -62,9 +62,10 @@ static struct pending *pending_begin(struct lvs_volume *v, uint64_t idx, bool is
     return p;
 }
 
+/* As many as there is room for; each that finds nothing to do calls again. */
 static void start_waiting(struct lvs_store *s)
 {
-    while (s->n_pending < N_PENDING_MAX && !ash_list_empty(&s->alloc_waiting)) {
+    for (uint32_t n = s->n_pending; n < N_PENDING_MAX && !ash_list_empty(&s->alloc_waiting); n++) {
         struct bdev_io *io =
             ash_list_entry(ash_list_pop_head(&s->alloc_waiting), struct bdev_io, link);
         lvs_io_again(io);
@@ -379,10 +380,11 @@ static void enter(struct bdev_io *io, bool is_release, void (*task)(void *arg), 
     struct pending *p = pending_find(v, idx);
     if (p) {
         ash_list_push_tail(&p->ios, &io->link);
-        return;
+        return; /* the end of p starts others */
     }
     if (allocated != is_release) {
         lvs_io_again(io); /* somebody was quicker */
+        start_waiting(v->store);
         return;
     }
     if (v->store->n_pending >= N_PENDING_MAX) {
@@ -406,6 +408,10 @@ void lvs_alloc_enter(struct bdev_io *io)
 int lvs_allocate(struct lvs_volume *v, uint64_t idx)
 {
     for (;;) {
+        if (v->is_frozen) {
+            rt_waitq_wait(&v->store->freeze_q);
+            continue;
+        }
         struct pending *p = pending_find(v, idx);
         if (p) {
             rt_waitq_wait(&p->tasks); /* p is gone afterwards */
@@ -416,8 +422,11 @@ int lvs_allocate(struct lvs_volume *v, uint64_t idx)
         p = pending_begin(v, idx, false, NULL);
         if (!p)
             return -ENOMEM;
+        v->n_allocating++;
         int rc = allocate(p);
         pending_end(p, rc);
+        if (--v->n_allocating == 0)
+            rt_waitq_wake_all(&v->store->freeze_q);
         return rc;
     }
 }

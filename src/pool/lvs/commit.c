@@ -176,8 +176,15 @@ int lvs_volume_commit(struct lvs_volume *v, struct lvs_root *next)
             lvs_xattrs_free(&v->root.user);
         if (next->internal.v != v->root.internal.v)
             lvs_xattrs_free(&v->root.internal);
-        v->root = *next;
-        v->root.map = &v->map;
+        v->root.user = next->user;
+        v->root.internal = next->internal;
+        /* Other reactors read the flags: they are touched only when they change, and then the
+         * volume is quiesced. */
+        if (v->root.invalid_flags != next->invalid_flags)
+            v->root.invalid_flags = next->invalid_flags;
+        if (v->root.data_ro_flags != next->data_ro_flags)
+            v->root.data_ro_flags = next->data_ro_flags;
+        v->root.md_ro_flags = next->md_ro_flags;
         return 0;
     }
     if (next->user.v != v->root.user.v)

@@ -7,6 +7,7 @@
  *
  * RACE=SEED repeats one round of the simulator, RACE_ROUNDS=N walks so many. */
 #include <pthread.h>
+#include <unistd.h>
 
 #include "pool_test.h"
 
@@ -169,6 +170,7 @@ struct round {
     bool wants_cut;
     uint8_t *end_data; /* of v */
     uint64_t n_free;
+    char path[64]; /* real back ends: the disk */
 };
 
 struct client {
@@ -530,16 +532,17 @@ static void sim_rounds(void **state)
     }
 }
 
-/* The same on threads, over memory. */
+/* The same on threads, over a file: clients race for the same blocks, which in memory would be a
+ * race of the test's own. */
 static int real_main(struct pt *t, void *arg)
 {
     struct round *r = arg;
     struct pool *pool;
     r->t = t;
-    CHECK_INT(pt_add_disk(t, "malloc:///base?size_mb=16", NULL), 0);
-    work(r, "base");
+    CHECK_INT(pt_add_disk(t, r->path, NULL), 0);
+    work(r, r->path);
     CHECK_INT(pool_export(pool_find(t->pools, "tank"), NULL), 0);
-    CHECK_INT(pool_import(t->pools, "base", false, NULL, &pool, NULL), 0);
+    CHECK_INT(pool_import(t->pools, r->path, false, NULL, &pool, NULL), 0);
     check_after(r);
     return 0;
 }
@@ -561,9 +564,14 @@ static void real_rounds(void **state)
                 break; /* not allowed here */
             CHECK_INT(rc, 0);
             round_init(&r, seed);
+            snprintf(r.path, sizeof(r.path), "/tmp/ashlar-race-XXXXXX");
+            int fd = mkstemp(r.path);
+            CHECK(fd >= 0 && ftruncate(fd, 16 << 20) == 0);
             struct pt_case c = {.rt = rt, .fn = real_main, .arg = &r};
             CHECK_INT(rt_run_task(rt, "case", pt_main, &c), 0);
             rt_destroy(rt);
+            close(fd);
+            unlink(r.path);
             round_fini(&r);
         }
     }
