@@ -176,12 +176,36 @@ loop_part() {
     check 'new size' is "$(blockdev --getsize64 "$loop")" 367001600
     check 'umount' umount "$fs"
     check 'e2fsck' e2fsck -fn "$loop"
+    check 'e2fsck -fp' e2fsck -fp "$loop"
     check 'resize2fs' resize2fs "$loop"
     check 'e2fsck again' e2fsck -fn "$loop"
     check 'detach' losetup -d "$loop"
     loop=
 }
-[ "$(id -u)" = 0 ] && losetup -f >/dev/null 2>&1 && loop_part ||
+# The daemon dies under a mounted file system: everything above can be taken down.
+kill_part() {
+    loop=$(losetup -f --show --direct-io=on "$f" 2>"$dir/log") || return 1
+    check 'killed below: mount' mount "$loop" "$fs"
+    dd if=/dev/zero of="$fs/zeroes" bs=1M count=200 conv=fsync status=none 2>/dev/null &
+    local writer=$!
+    until_true test -s "$fs/zeroes" >/dev/null
+    kill -9 "$pid"
+    wait "$pid" 2>/dev/null
+    pid=
+    check 'killed below: the writer ends' timeout 20 tail --pid=$writer -f /dev/null
+    wait $writer
+    check 'killed below: umount' timeout 20 umount "$fs"
+    check 'killed below: detach' timeout 20 losetup -d "$loop"
+    check 'killed below: fusermount3 -uz' timeout 5 fusermount3 -uz "$mnt"
+    start >/dev/null
+    check 'killed below: mount again' "$ashlar" mount tank/vol1 "$mnt"
+    loop=$(losetup -f --show --direct-io=on "$f")
+    check 'killed below: the journal mends it' bash -c 'e2fsck -fy "$1"; [ $? -le 1 ]' - "$loop"
+    check 'killed below: sound' e2fsck -fn "$loop"
+    losetup -d "$loop"
+    loop=
+}
+[ "$(id -u)" = 0 ] && losetup -f >/dev/null 2>&1 && loop_part && kill_part ||
     echo "# the loop part is skipped: it wants root and a loop device"
 
 # --- ends
@@ -206,10 +230,10 @@ fi
 check 'readers end' timeout 10 tail --pid=$reader -f /dev/null
 wait $reader
 check 'the pool is sound' "$ashlar" check "$disk"
-check 'and was closed cleanly' fails grep -q recovered "$dir/daemon.log"
 
 # --- the daemon is killed
 start >/dev/null
+check 'and was closed cleanly' fails grep -q recovered "$dir/daemon.log"
 check 'mount before the kill' "$ashlar" mount tank/vol1 "$mnt"
 dd if=/dev/zero of="$f" bs=1M oflag=direct conv=notrunc status=none 2>/dev/null &
 writer=$!
@@ -220,8 +244,10 @@ pid=
 check 'writers end' timeout 10 tail --pid=$writer -f /dev/null
 wait $writer
 check 'the file answers with errors' fails timeout 5 stat "$f"
-check 'fusermount3 -uz' timeout 5 fusermount3 -uz "$mnt"
 start >/dev/null
+[ "$(id -u)" = 0 ] && check 'a new daemon replaces the dead mount' "$ashlar" mount tank/vol1 "$mnt"
+check 'fusermount3 -uz' timeout 5 fusermount3 -uz "$mnt"
+check 'the daemon has noticed again' until_true bash -c '[ "$("$ashlar" rpc fuse_get_mounts | tr -d " \n")" = "[]" ]'
 check 'a new daemon mounts again' "$ashlar" mount tank/vol1 "$mnt"
 check 'and reads' cmp -n 4096 -i 6291456:0 "$f" /dev/zero
 check 'and unmounts' "$ashlar" umount "$mnt"

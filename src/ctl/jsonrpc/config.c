@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 
 #include "base/assert.h"
+#include "export/fuse/fuse.h"
 #include "export/nbd/nbd.h"
 
 /* ------------------------------------------------------------------- saving */
@@ -140,6 +141,19 @@ static void dump_export(const struct nbd_export_info *info, void *arg)
     entry_end(w);
 }
 
+static void dump_file(const struct fexp_info *info, void *arg)
+{
+    struct ash_jsonw *w = arg;
+    if (!info->name)
+        return;
+    entry_begin(w, "fuse_mount");
+    ash_jsonw_str(w, "bdev", info->bdev);
+    ash_jsonw_str(w, "dir", info->dir);
+    ash_jsonw_str(w, "name", info->name);
+    ash_jsonw_bool(w, "readonly", info->read_only);
+    entry_end(w);
+}
+
 static void dump_nbd(struct jsonrpc *rpc, struct ash_jsonw *w)
 {
     struct nbd_server *srv = ash_engine_nbd(rpc->engine);
@@ -150,6 +164,9 @@ static void dump_nbd(struct jsonrpc *rpc, struct ash_jsonw *w)
         entry_end(w);
     }
     nbd_for_each_export(srv, dump_export, w);
+    struct fexp_server *files;
+    if (!fexp_server(rpc->engine, &files, NULL)) /* else built without: nothing to save */
+        fexp_for_each(files, dump_file, w);
 }
 
 static const struct {

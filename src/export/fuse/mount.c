@@ -11,7 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -179,18 +181,51 @@ static struct fexp_file *file_new(struct fexp_mount *m, const char *bdev, const 
 
 /* ----------------------------------------------------------------- mounting */
 
+/* Is the topmost mount on dir of our kind? (/proc/mounts writes blanks and the like as \040.) */
+static bool is_our_kind(const char *dir)
+{
+    bool is_ours = false;
+    char at[4096], type[64];
+    FILE *file = fopen("/proc/self/mounts", "re");
+    char *line = NULL;
+    size_t n_line = 0;
+    while (file && getline(&line, &n_line, file) > 0) {
+        if (sscanf(line, "%*s %4095s %63s", at, type) == 2 && strcmp(at, dir) == 0)
+            is_ours = strcmp(type, "fuse.ashlar") == 0;
+    }
+    free(line);
+    if (file)
+        fclose(file);
+    return is_ours;
+}
+
+/* A daemon that was killed leaves its mount behind; while requests of it are being given up the
+ * kernel says ECONNABORTED, later ENOTCONN. Ours are taken away, so that a daemon that starts again
+ * finds its folder free; others are not touched. */
+static int look_at_folder(const char *dir, struct stat *st)
+{
+    int rc = stat(dir, st) ? -errno : 0;
+    for (int i = 0; rc == -ECONNABORTED && i < 10; i++)
+        rc = stat(dir, st) ? -errno : 0;
+    if (rc == -ENOTCONN && is_our_kind(dir) && umount2(dir, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+        rc = stat(dir, st) ? -errno : 0;
+    return rc;
+}
+
 static int find_out(void *arg)
 {
     struct fexp_mount *m = arg;
     struct stat st;
-    if (stat(m->dir, &st))
-        return -errno;
+    int rc = look_at_folder(m->dir, &st);
+    if (rc)
+        return rc;
     if (!S_ISDIR(st.st_mode))
         return -ENOTDIR;
     int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
-    close(fd);
+    if (fd < 0 && (errno == ENOENT || errno == ENODEV || errno == ENXIO))
+        return -ENODEV;
+    if (fd >= 0) /* else fusermount3 may open it for us */
+        close(fd);
     m->uid = geteuid();
     m->gid = getegid();
     return 0;
@@ -217,9 +252,11 @@ static int mount_now(struct fexp_mount *m, struct ash_err *err)
     struct fuse_args args = FUSE_ARGS_INIT(3, argv);
     int rc = rt_work("looking at the folder", find_out, m);
     if (rc)
-        return ash_err_set_rc(err, rc, ASH_E_EXPORT_MOUNT, m->dir, "cannot mount on '%s': %s",
-                              m->dir,
-                              rc == -ENODEV ? "there is no usable /dev/fuse" : ash_strerror(rc));
+        return ash_err_set_rc(
+            err, rc, ASH_E_EXPORT_MOUNT, m->dir, "cannot mount on '%s': %s", m->dir,
+            rc == -ENODEV     ? "there is no usable /dev/fuse"
+            : rc == -ENOTCONN ? "a dead mount is there, `fusermount3 -uz` takes it away"
+                              : ash_strerror(rc));
     m->se = fuse_session_new(&args, &fexp_ops, sizeof(fexp_ops), m);
     fuse_opt_free_args(&args);
     if (!m->se)
