@@ -121,6 +121,21 @@ static int fits(struct crash_case *c, struct rt_sim_disk *disk)
     return rc;
 }
 
+/* The operation itself must not change what a volume holds, as far as it is as long as before. */
+static int compare_contents(struct crash_case *c)
+{
+    if (c->op->rule != CRASH_ATOMIC || c->op->changes)
+        return 0;
+    for (size_t i = 0; i < c->before.n; i++) {
+        const struct crash_volume *b = &c->before.v[i], *a = crash_view_find(&c->after, &b->uuid);
+        if (a && memcmp(a->data, b->data, ASH_MIN(a->size_bytes, b->size_bytes)) != 0) {
+            ash_buf_fmt(&c->why, "volume %s holds something else after the operation", b->name);
+            return -EIO;
+        }
+    }
+    return 0;
+}
+
 int crash_case_record(struct crash_case *c)
 {
     struct recording r = {.c = c};
@@ -143,6 +158,8 @@ int crash_case_record(struct crash_case *c)
         rc = look_at(c, c->start, &c->before);
     if (rc == 0)
         rc = look_at(c, rt_sim_disk_image(disk), &c->after);
+    if (rc == 0)
+        rc = compare_contents(c);
     if (rc == 0) {
         struct lvs_report report;
         if (crash_check_image(c->start, &report, NULL) == 0 && report.readable)

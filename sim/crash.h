@@ -85,6 +85,7 @@ struct crash_op {
     uint64_t grow_bytes; /* the disk becomes larger before */
     bool at_load;        /* the load itself is the operation */
     bool needs_ext;
+    bool changes; /* though CRASH_ATOMIC it changes what volumes hold */
 };
 
 extern const struct crash_layout crash_layouts[]; /* end with a NULL name */
