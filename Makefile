@@ -1,6 +1,7 @@
 # A thin front of Meson: one folder per build type, side by side.
 #   make            release build in build/         make debug|asan|tsan|cover|fuzz-build   build-NAME/
 #   make check      all tests                       make lint    formatting and checkers
+#   make fuzz T=name [SECONDS=n]                    make nightly longer runs
 MESON ?= meson
 NINJA ?= ninja
 setup = test -f $(1)/build.ninja || CC=$(or $(3),$(CC)) $(MESON) setup $(1) $(2) >/dev/null
@@ -17,10 +18,10 @@ debug:
 	@$(call setup,build-debug,--buildtype=debug)
 	@$(NINJA) -C build-debug
 asan:
-	@$(call setup,build-asan,--buildtype=debugoptimized -Db_sanitize=address$(,)undefined -Db_lundef=false)
+	@$(call setup,build-asan,--buildtype=debug -Doptimization=1 -Dwerror=false -Db_sanitize=address$(,)undefined -Db_lundef=false)
 	@$(NINJA) -C build-asan
 tsan:
-	@$(call setup,build-tsan,--buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false)
+	@$(call setup,build-tsan,--buildtype=debug -Doptimization=1 -Dwerror=false -Db_sanitize=thread -Db_lundef=false)
 	@$(NINJA) -C build-tsan
 cover:
 	@$(call setup,build-cover,--buildtype=debug -Db_coverage=true)
@@ -28,13 +29,16 @@ cover:
 fuzz-build:
 	@$(call setup,build-fuzz,--buildtype=debugoptimized -Db_sanitize=address$(,)undefined -Db_lundef=false -Dfuzz=true,clang)
 	@$(NINJA) -C build-fuzz
+fuzz: fuzz-build
+	@scripts/fuzz $(or $(T),$(error make fuzz T=name [SECONDS=n])) $(or $(SECONDS),60)
 run: all
 	@scripts/deps --quiet
 	@build/ashlar demo
 check: all
 	@scripts/deps --quiet
 	@scripts/check
-lint:
+lint: all
+	@scripts/deps --lint --quiet
 	@scripts/lint
 install: all
 	@$(MESON) install -C build

@@ -73,7 +73,7 @@ static int look_fn(struct crash_env *e, void *arg)
 static int look_at(struct crash_case *c, const struct rt_sim_image *image, struct crash_view *view)
 {
     struct rt_sim_disk *disk = crash_disk(c->layout, image);
-    int rc = crash_world(c->layout, disk, c->seed + 1, false, NULL, look_fn, view, NULL);
+    int rc = crash_world(c->layout, disk, c->seed + 1, look_fn, view, NULL);
     rt_sim_disk_put(disk);
     return rc;
 }
@@ -93,9 +93,8 @@ static int prepare(struct crash_case *c, struct rt_sim_disk **ret_disk)
     if (c->layout->no_punch)
         rt_sim_disk_set_features(disk, false, false);
     *ret_disk = disk;
-    int rc = c->layout->make ? crash_world(c->layout, disk, c->seed, c->layout->left_dirty, NULL,
-                                           make_layout, NULL, NULL)
-                             : 0;
+    struct crash_life how = {.cut = c->layout->left_dirty};
+    int rc = c->layout->make ? crash_world(c->layout, disk, c->seed, make_layout, NULL, &how) : 0;
     if (c->op->grow_bytes)
         rt_sim_disk_resize(disk, c->layout->disk_bytes + c->op->grow_bytes);
     return rc;
@@ -115,11 +114,26 @@ static int fits(struct crash_case *c, struct rt_sim_disk *disk)
         return -ENOENT;
     if (!op->needs || !*op->needs)
         return 0;
+    static const struct crash_life cut = {.cut = true};
     struct rt_sim_disk *copy = crash_disk(c->layout, rt_sim_disk_image(disk));
-    int rc =
-        crash_world(c->layout, copy, 1, true, NULL, has_volume, (void *)(uintptr_t)op->needs, NULL);
+    int rc = crash_world(c->layout, copy, 1, has_volume, (void *)(uintptr_t)op->needs, &cut);
     rt_sim_disk_put(copy);
     return rc;
+}
+
+/* The operation itself must not change what a volume holds, as far as it is as long as before. */
+static int compare_contents(struct crash_case *c)
+{
+    if (c->op->rule != CRASH_ATOMIC || c->op->changes)
+        return 0;
+    for (size_t i = 0; i < c->before.n; i++) {
+        const struct crash_volume *b = &c->before.v[i], *a = crash_view_find(&c->after, &b->uuid);
+        if (a && memcmp(a->data, b->data, ASH_MIN(a->size_bytes, b->size_bytes)) != 0) {
+            ash_buf_fmt(&c->why, "volume %s holds something else after the operation", b->name);
+            return -EIO;
+        }
+    }
+    return 0;
 }
 
 int crash_case_record(struct crash_case *c)
@@ -134,8 +148,8 @@ int crash_case_record(struct crash_case *c)
     if (rc == 0 && c->op->at_load)
         r.start = rt_sim_image_clone(rt_sim_disk_image(disk));
     if (rc == 0) {
-        rc = crash_world(c->layout, disk, c->seed + 10, false, c->op->at_load ? &c->log : NULL,
-                         record_main, &r, c);
+        struct crash_life how = {.c = c, .log = c->op->at_load ? &c->log : NULL};
+        rc = crash_world(c->layout, disk, c->seed + 10, record_main, &r, &how);
         if (rc)
             ash_buf_fmt(&c->why, "running the operation: %s", ash_strerror(rc));
     }
@@ -144,6 +158,8 @@ int crash_case_record(struct crash_case *c)
         rc = look_at(c, c->start, &c->before);
     if (rc == 0)
         rc = look_at(c, rt_sim_disk_image(disk), &c->after);
+    if (rc == 0)
+        rc = compare_contents(c);
     if (rc == 0) {
         struct lvs_report report;
         if (crash_check_image(c->start, &report, NULL) == 0 && report.readable)
@@ -192,6 +208,8 @@ static void name_state(const struct crash_case *c, const struct crash_state *st)
     ash_buf_fmt(&out, "ashlar-crash --layout %s --op %s%s --seed %llu --at %zu", c->layout->name,
                 c->op->name, c->warm ? " --warm" : "", (unsigned long long)c->seed, st->n);
     name_mask(&out, "--mask", st->mask);
+    if (st->killed)
+        ash_buf_fmt(&out, " --killed-at %zu", st->kill_n);
     if (st->tear)
         ash_buf_fmt(&out, " --tear %u:%u:%llu", st->tear, st->torn,
                     (unsigned long long)st->tear_seed);
@@ -368,6 +386,82 @@ static void walk_nested(struct walk *w, const struct rt_sim_image *image, struct
     rt_sim_log_free(&log);
 }
 
+/* What engine and disk did up to entry n, as a log to be continued. */
+static void copy_log(const struct rt_sim_log *from, size_t n, struct rt_sim_log *to)
+{
+    *to = (struct rt_sim_log){.n_room = n + 64};
+    to->entries = calloc(to->n_room, sizeof(*to->entries));
+    ASH_ASSERT(to->entries);
+    for (size_t i = 0; i < n; i++) {
+        struct rt_sim_log_entry e = from->entries[i];
+        if (e.data) {
+            e.data = malloc(e.length);
+            ASH_ASSERT(e.data);
+            memcpy(e.data, from->entries[i].data, e.length);
+        }
+        to->entries[to->n_entries++] = e;
+    }
+}
+
+/* The engine is killed after n entries: all of them are in the disk's cache. What a second engine
+ * finds and shows there, a power cut must not take away again. log: of both; *ret_want: what the
+ * second one showed. */
+static int judge_killed(struct crash_case *c, size_t n, struct rt_sim_log *log,
+                        struct crash_view *ret_want)
+{
+    copy_log(&c->log, n, log);
+    struct crash_state st = {.n = n};
+    uint32_t pending[256];
+    size_t n_pending = crash_pending(log, n, pending, ASH_N_ELEMS(pending));
+    memset(st.mask, 0xff, sizeof(st.mask));
+    struct rt_sim_image *image =
+        n_pending < ASH_N_ELEMS(pending) ? crash_build(c->start, log, &st) : NULL;
+    if (!image)
+        return 1; /* more than masks can tell */
+    int rc = crash_judge(c, image, n, 0, NULL, log);
+    *ret_want = c->seen;
+    c->seen = (struct crash_view){0};
+    rt_sim_image_free(image);
+    return rc;
+}
+
+/* A power cut after the second engine; st->kill_n is that of judge_killed. */
+static int judge_cut_after_kill(struct crash_case *c, const struct crash_state *st,
+                                const struct rt_sim_log *log, const struct crash_view *want)
+{
+    struct rt_sim_image *image = crash_build(c->start, log, st);
+    ASH_ASSERT(image);
+    /* What users wrote and did not flush may still go; and where the second engine found no pool it
+     * has not flushed anything. */
+    bool same = st->n >= log->n_entries && c->op->rule != CRASH_DATA && want->exists;
+    int rc = crash_judge(c, image, st->kill_n, 0, same ? want : NULL, NULL);
+    rt_sim_image_free(image);
+    return rc;
+}
+
+static void walk_killed(struct crash_case *c, size_t n)
+{
+    struct rt_sim_log log;
+    struct crash_view want = {0};
+    struct crash_state st = {.n = n, .killed = true, .kill_n = n};
+    name_state(c, &st);
+    int rc = judge_killed(c, n, &log, &want);
+    if (rc < 0)
+        tell_failure(c);
+    for (unsigned i = 0; rc == 0 && i < 4 && c->counts.n_failed < CRASH_FAILURES_MAX; i++) {
+        uint32_t pending[256];
+        uint64_t r = crash_mix(c->seed + 77 * n + i);
+        st.n = i == 0 ? log.n_entries : n + r % (log.n_entries - n + 1);
+        sample_mask(st.mask, crash_pending(&log, st.n, pending, ASH_N_ELEMS(pending)), r);
+        name_state(c, &st);
+        c->counts.n_nested++;
+        if (judge_cut_after_kill(c, &st, &log, &want))
+            tell_failure(c);
+    }
+    crash_view_free(&want);
+    rt_sim_log_free(&log);
+}
+
 static void walk_state(struct walk *w, struct crash_state *st)
 {
     struct crash_case *c = w->c;
@@ -438,13 +532,31 @@ uint64_t crash_case_walk(struct crash_case *c)
     collect_pages(&w);
     for (size_t n = 0; n <= c->log.n_entries; n++)
         walk_prefix(&w, n);
+    for (unsigned i = 0; i < c->limits.n_kills && c->counts.n_failed == 0; i++)
+        walk_killed(c, i == 0 ? c->log.n_entries : crash_mix(c->seed + i) % (c->log.n_entries + 1));
     free(w.pages);
     free(w.seen.slots);
     return c->counts.n_failed;
 }
 
+static int one_killed(struct crash_case *c, const struct crash_state *st)
+{
+    struct rt_sim_log log;
+    struct crash_view want = {0};
+    int rc = judge_killed(c, ASH_MIN(st->kill_n, c->log.n_entries), &log, &want);
+    if (rc == 0)
+        rc = judge_cut_after_kill(c, st, &log, &want);
+    crash_view_free(&want);
+    rt_sim_log_free(&log);
+    return rc;
+}
+
 int crash_case_one(struct crash_case *c, const struct crash_state *st)
 {
+    if (st->killed) {
+        name_state(c, st);
+        return one_killed(c, st);
+    }
     struct rt_sim_image *image = crash_build(c->start, &c->log, st);
     struct rt_sim_log log = {0};
     ASH_ASSERT(image);

@@ -85,6 +85,7 @@ struct crash_op {
     uint64_t grow_bytes; /* the disk becomes larger before */
     bool at_load;        /* the load itself is the operation */
     bool needs_ext;
+    bool changes; /* though CRASH_ATOMIC it changes what volumes hold */
 };
 
 extern const struct crash_layout crash_layouts[]; /* end with a NULL name */
@@ -108,6 +109,7 @@ struct crash_limits {
     unsigned n_samples;    /* else so many */
     unsigned nested_every; /* one in so many states is crashed again while it recovers; 0: none */
     unsigned n_nested;     /* crashes then */
+    unsigned n_kills;      /* places per case where the engine ends and a second one goes on */
     unsigned use_every;    /* one in so many recovered pools is used to the full; 0: none */
 };
 
@@ -118,6 +120,9 @@ struct crash_state {
     unsigned tear;    /* 0, 512, 4096: bytes of the unit that stays whole */
     unsigned torn;    /* pending write that is torn */
     uint64_t tear_seed;
+    bool killed; /* the engine ended after kill_n entries without a power cut; a second one went on
+                  * with the same disk, and n counts the entries of both */
+    size_t kill_n;
     bool has_then; /* crash again while that is recovered */
     size_t then_n;
     uint64_t then_mask[4];
@@ -140,6 +145,7 @@ struct crash_case {
     struct crash_view before, after, seen, again;
     struct crash_counts counts;
     struct ash_buf why; /* of the failure */
+    char note[640];     /* the same from inside a world, whose memory ends with it */
 };
 
 enum { CRASH_REPRO_BYTES = 512, CRASH_FAILURES_MAX = 3 };
@@ -166,18 +172,25 @@ struct crash_env {
     uint64_t seed;
 };
 
-/* One life of the engine on the disk: fn(e, arg) with the pool open, then an orderly end, or with
- * cut none at all. log: set on the disk when not NULL, before anything else happens.
+/* One life of the engine on the disk: fn(e, arg) with the pool open, then an orderly end.
  * What fn returned | -EDEADLK it hangs | -EBUSY something was left behind. */
+struct crash_life {
+    bool cut;                                /* leave everything as it is: a power cut */
+    struct rt_sim_log *log;                  /* set on the disk before anything else happens */
+    struct crash_case *c;                    /* the operation of this case runs */
+    void (*setup)(struct rt *rt, void *arg); /* with fn's arg, before anything else happens */
+};
+/* how: NULL is all zero */
 int crash_world(const struct crash_layout *layout, struct rt_sim_disk *disk, uint64_t seed,
-                bool cut, struct rt_sim_log *log, int (*fn)(struct crash_env *e, void *arg),
-                void *arg, struct crash_case *c);
+                int (*fn)(struct crash_env *e, void *arg), void *arg, const struct crash_life *how);
 struct rt_sim_disk *crash_disk(const struct crash_layout *layout, const struct rt_sim_image *image);
 /* For fn: describe the pool. */
 int crash_look(struct crash_env *e, struct crash_view *view);
 
 /* For operations and layouts. */
 struct volume *crash_volume(struct crash_env *e, const char *name); /* NULL */
+/* The same for the same name in all worlds. */
+struct ash_uuid crash_uuid(const char *name);
 int crash_make(struct crash_env *e, const char *name, uint64_t n_clusters, bool thin, bool rle);
 int crash_snap(struct crash_env *e, const char *vol, const char *name);
 /* Blocks that only this volume, tag and place have. */

@@ -27,10 +27,24 @@ static int resize(struct crash_env *e, const char *vol, uint64_t n_clusters)
     return v ? volume_resize(v, cl(e, n_clusters), NULL) : -ENOENT;
 }
 
+static int delete (struct crash_env *e, const char *vol)
+{
+    struct volume *v = crash_volume(e, vol);
+    return v ? volume_delete(v, NULL) : -ENOENT;
+}
+
 static int clone(struct crash_env *e, const char *snap, const char *name)
 {
     struct volume *c, *s = crash_volume(e, snap);
-    return s ? volume_clone(s, name, NULL, &c, NULL) : -ENOENT;
+    struct volume_create_opts opts = {.uuid = crash_uuid(name)};
+    return s ? volume_clone(s, name, &opts, &c, NULL) : -ENOENT;
+}
+
+static int clone_ext(struct crash_env *e, const char *name)
+{
+    struct volume *c;
+    struct volume_create_opts opts = {.uuid = crash_uuid(name)};
+    return volume_clone_bdev(e->pool, "ext", name, &opts, &c, NULL);
 }
 
 static int set_attr(struct crash_env *e, const char *vol, const char *name, size_t n_bytes)
@@ -158,19 +172,17 @@ static int make_full(struct crash_env *e)
 
 static int make_esnap(struct crash_env *e)
 {
-    struct volume *v;
-    RET_IF(volume_clone_bdev(e->pool, "ext", "v", NULL, &v, NULL));
+    RET_IF(clone_ext(e, "v"));
     RET_IF(crash_write(e, "v", 512, 512, 1, 0));
     RET_IF(crash_snap(e, "v", "s"));
     RET_IF(crash_write(e, "v", cl(e, 1), 4096, 2, 0));
-    return volume_clone_bdev(e->pool, "ext", "e", NULL, &v, NULL);
+    return clone_ext(e, "e");
 }
 
 static int make_dirty(struct crash_env *e)
 {
     RET_IF(make_chain(e));
-    struct volume *s = crash_volume(e, "s");
-    RET_IF(s ? volume_delete(s, NULL) : -ENOENT);
+    RET_IF(delete (e, "s"));
     return crash_write(e, "v", cl(e, 2), 512, 5, 0);
 }
 
@@ -228,8 +240,10 @@ const struct crash_layout crash_layouts[] = {
 
 static int op_pool_create(struct crash_env *e)
 {
-    struct pool_create_opts opts = {
-        .cluster_bytes = e->layout->cluster_bytes, .md_ratio_percent = 25, .force = true};
+    struct pool_create_opts opts = {.cluster_bytes = e->layout->cluster_bytes,
+                                    .md_ratio_percent = 25,
+                                    .uuid = crash_uuid("tank"),
+                                    .force = true};
     return pool_create(e->pools, "/d", "tank", &opts, &e->pool, NULL);
 }
 
@@ -326,6 +340,26 @@ static int op_unmap_reuse(struct crash_env *e)
     return crash_write(e, "v", cl(e, 9), cl(e, 1), 10, 0);
 }
 
+/* The same with a write that covers only part of it: the rest is zeroes, not what was there. */
+static int op_unmap_reuse_part(struct crash_env *e)
+{
+    RET_IF(crash_io(e, "v", BDEV_UNMAP, 0, cl(e, 1)));
+    return crash_write(e, "v", cl(e, 9) + 1024, 512, 10, 0);
+}
+
+static int op_shrink_reuse(struct crash_env *e)
+{
+    RET_IF(resize(e, "v", 3));
+    return crash_write(e, "v", cl(e, 1) + 1024, 512, 10, 0);
+}
+
+static int op_delete_reuse(struct crash_env *e)
+{
+    RET_IF(delete (e, "w"));
+    struct volume *v = crash_volume(e, "v");
+    return v ? crash_write(e, "v", cl(e, 9) + 1024, 512, 10, 0) : -ENOENT;
+}
+
 static int op_zeroes(struct crash_env *e)
 {
     return crash_io(e, "v", BDEV_WRITE_ZEROES, cl(e, 2) + 4096, cl(e, 5));
@@ -340,37 +374,51 @@ struct writer {
     struct crash_env *e;
     const char *vol;
     uint64_t offset, length;
-    unsigned *n_left;
-    struct rt_event *done;
+    struct crew *crew;
+};
+
+struct crew {
+    struct writer w[5];
+    unsigned n_left;
+    int rc; /* the first failure */
+    struct rt_event done;
 };
 
 static void writer_main(void *arg)
 {
     struct writer *w = arg;
-    (void)crash_write(w->e, w->vol, w->offset, w->length, 30, 0);
-    if (--*w->n_left == 0)
-        rt_event_set(w->done, 0);
+    struct crew *crew = w->crew;
+    int rc = crash_write(w->e, w->vol, w->offset, w->length, 30, 0);
+    if (rc && !crew->rc)
+        crew->rc = rc;
+    if (--crew->n_left == 0)
+        rt_event_set(&crew->done, 0);
 }
 
-static int start_writers(struct crash_env *e, struct writer *w, size_t n, unsigned *n_left,
-                         struct rt_event *done)
+/* Writers of different clusters, all at once. */
+static void start_writers(struct crash_env *e, struct crew *crew)
 {
-    static const uint8_t places[] = {1, 2, 4, 8, 9, 3};
-    *n_left = (unsigned)n;
-    for (size_t i = 0; i < n; i++) {
-        w[i] = (struct writer){e, "v", cl(e, places[i]) + 512 * i, 1024, n_left, done};
-        RET_IF(rt_task_spawn("writer", writer_main, &w[i]));
+    static const uint8_t places[] = {1, 2, 4, 8, 9};
+    *crew = (struct crew){.n_left = 1, .done = RT_EVENT_INIT};
+    for (size_t i = 0; i < ASH_N_ELEMS(crew->w) && crew->rc == 0; i++) {
+        crew->w[i] = (struct writer){e, "v", cl(e, places[i]) + 512 * i, 1024, crew};
+        crew->rc = rt_task_spawn("writer", writer_main, &crew->w[i]);
+        crew->n_left += crew->rc == 0;
     }
-    return 0;
+}
+
+static int end_writers(struct crew *crew)
+{
+    if (--crew->n_left > 0)
+        rt_event_wait(&crew->done);
+    return crew->rc;
 }
 
 static int op_writes_at_once(struct crash_env *e)
 {
-    struct writer w[5];
-    struct rt_event done = RT_EVENT_INIT;
-    unsigned n_left;
-    RET_IF(start_writers(e, w, ASH_N_ELEMS(w), &n_left, &done));
-    return rt_event_wait(&done);
+    struct crew crew;
+    start_writers(e, &crew);
+    return end_writers(&crew);
 }
 
 static int op_resize_up(struct crash_env *e)
@@ -455,8 +503,7 @@ static int op_clone(struct crash_env *e)
 
 static int op_clone_bdev(struct crash_env *e)
 {
-    struct volume *v;
-    return volume_clone_bdev(e->pool, "ext", "n", NULL, &v, NULL);
+    return clone_ext(e, "n");
 }
 
 static int op_inflate(struct crash_env *e)
@@ -492,47 +539,43 @@ static int op_set_parent_bdev(struct crash_env *e)
 
 static int op_delete_v(struct crash_env *e)
 {
-    return volume_delete(crash_volume(e, "v"), NULL);
+    return delete (e, "v");
 }
 
 static int op_delete_w(struct crash_env *e)
 {
-    return volume_delete(crash_volume(e, "w"), NULL);
+    return delete (e, "w");
 }
 
 static int op_delete_s(struct crash_env *e)
 {
-    return volume_delete(crash_volume(e, "s"), NULL);
+    return delete (e, "s");
 }
 
 static int op_delete_g(struct crash_env *e)
 {
-    return volume_delete(crash_volume(e, "g"), NULL);
+    return delete (e, "g");
 }
 
 /* Writes are under way while the snapshot is taken: it holds them or not, block by block. */
 static int op_snapshot_busy(struct crash_env *e)
 {
-    struct writer w[5];
-    struct rt_event done = RT_EVENT_INIT;
-    unsigned n_left;
-    RET_IF(start_writers(e, w, ASH_N_ELEMS(w), &n_left, &done));
+    struct crew crew;
+    start_writers(e, &crew);
     rt_yield();
     int rc = crash_snap(e, "v", "n");
-    rt_event_wait(&done);
-    return rc;
+    int writers_rc = end_writers(&crew);
+    return rc ? rc : writers_rc;
 }
 
 static int op_delete_s_busy(struct crash_env *e)
 {
-    struct writer w[5];
-    struct rt_event done = RT_EVENT_INIT;
-    unsigned n_left;
-    RET_IF(start_writers(e, w, ASH_N_ELEMS(w), &n_left, &done));
+    struct crew crew;
+    start_writers(e, &crew);
     rt_yield();
-    int rc = volume_delete(crash_volume(e, "s"), NULL);
-    rt_event_wait(&done);
-    return rc;
+    int rc = delete (e, "s");
+    int writers_rc = end_writers(&crew);
+    return rc ? rc : writers_rc;
 }
 
 static int op_pool_rename(struct crash_env *e)
@@ -582,6 +625,9 @@ const struct crash_op crash_ops[] = {
     {"writes-at-once", "v", CRASH_DATA, op_writes_at_once},
     {"unmap", "v", CRASH_DATA, op_unmap},
     {"unmap-reuse", "v", CRASH_DATA, op_unmap_reuse},
+    {"unmap-reuse-part", "v", CRASH_DATA, op_unmap_reuse_part},
+    {"shrink-reuse", "v", CRASH_DATA, op_shrink_reuse},
+    {"delete-reuse", "w", CRASH_DATA, op_delete_reuse},
     {"write-zeroes", "v", CRASH_DATA, op_zeroes},
     {"write-zeroes-first", "v", CRASH_DATA, op_zero_first},
     {"resize-up", "v", CRASH_ATOMIC, op_resize_up},
@@ -604,9 +650,9 @@ const struct crash_op crash_ops[] = {
     {"inflate", "v", CRASH_ATOMIC, op_inflate},
     {"decouple", "v", CRASH_ATOMIC, op_decouple},
     {"decouple-second", "c", CRASH_ATOMIC, op_decouple_c},
-    {"detach", "v", CRASH_ATOMIC, op_detach},
-    {"set-parent", "c", CRASH_ATOMIC, op_set_parent},
-    {"set-parent-bdev", "v", CRASH_ATOMIC, op_set_parent_bdev, .needs_ext = true},
+    {"detach", "v", CRASH_ATOMIC, op_detach, .changes = true},
+    {"set-parent", "c", CRASH_ATOMIC, op_set_parent, .changes = true},
+    {"set-parent-bdev", "v", CRASH_ATOMIC, op_set_parent_bdev, .needs_ext = true, .changes = true},
     {"delete", "v", CRASH_ATOMIC, op_delete_v},
     {"delete-thick", "w", CRASH_ATOMIC, op_delete_w},
     {"delete-snapshot", "s", CRASH_ATOMIC, op_delete_s},

@@ -147,6 +147,12 @@ static const struct crash_volume *origin_of(const struct crash_case *c,
     return snap;
 }
 
+/* The block of v at this place is that of w. */
+static bool shows(const struct crash_volume *w, const struct crash_volume *v, uint64_t at)
+{
+    return at < w->size_bytes && memcmp(v->data + at, w->data + at, 512) == 0;
+}
+
 static int judge_data(struct crash_case *c, size_t n)
 {
     if (crash_view_meta(&c->seen) != crash_view_meta(&c->before) &&
@@ -162,13 +168,10 @@ static int judge_data(struct crash_case *c, size_t n)
         b = b ? b : origin_of(c, a);
         a = a ? a : b;
         for (uint64_t at = 0; at < v->size_bytes; at += 512) {
-            bool is_new = memcmp(v->data + at, a->data + at, 512) == 0;
-            if (is_new ||
-                (!is_marked(c, n, v->name, at) && memcmp(v->data + at, b->data + at, 512) == 0))
+            if (shows(a, v, at) || (!is_marked(c, n, v->name, at) && shows(b, v, at)))
                 continue;
-            ash_buf_fmt(&c->why, "volume %s at byte %llu: %02x%02x..., not %02x%02x... or %02x%02x",
-                        v->name, (unsigned long long)at, v->data[at], v->data[at + 1], a->data[at],
-                        a->data[at + 1], b->data[at], b->data[at + 1]);
+            ash_buf_fmt(&c->why, "volume %s at byte %llu: %02x%02x..., neither old nor new",
+                        v->name, (unsigned long long)at, v->data[at], v->data[at + 1]);
             return refuse(c, is_marked(c, n, v->name, at) ? " (it was flushed)" : "");
         }
     }
@@ -292,16 +295,16 @@ static int use_up(struct crash_env *e, struct crash_case *c)
     for (uint64_t at = 0; at < bytes && rc == 0; at += 1 << 20)
         rc = crash_write(e, "filler", at, ASH_MIN(bytes - at, (uint64_t)1 << 20), 200, 0);
     if (rc) {
-        ash_buf_fmt(&c->why, "the free clusters of the recovered pool cannot be used: %s",
-                    ash_strerror(rc));
+        snprintf(c->note, sizeof(c->note),
+                 "the free clusters of the recovered pool cannot be used: %s", ash_strerror(rc));
         return -1;
     }
     rc = crash_look(e, &c->again);
     for (size_t i = 0; i < c->seen.n && rc == 0; i++) {
         const struct crash_volume *v = crash_view_find(&c->again, &c->seen.v[i].uuid);
         if (!v || v->content != c->seen.v[i].content) {
-            ash_buf_fmt(&c->why, "volume %s changed when free clusters were used",
-                        c->seen.v[i].name);
+            snprintf(c->note, sizeof(c->note), "volume %s changed when free clusters were used",
+                     c->seen.v[i].name);
             return -1;
         }
     }
@@ -319,7 +322,7 @@ static int visit(struct crash_env *e, void *arg)
         struct ash_err err = {0};
         rc = pool_export(e->pool, &err);
         if (rc)
-            ash_buf_fmt(&v->c->why, "orderly close: %s", err.text);
+            snprintf(v->c->note, sizeof(v->c->note), "orderly close: %s", err.text);
     }
     return rc;
 }
@@ -327,7 +330,7 @@ static int visit(struct crash_env *e, void *arg)
 /* A second engine sees the same on the closed pool. */
 static int look_again(struct crash_case *c, struct rt_sim_disk *disk)
 {
-    int rc = crash_world(c->layout, disk, c->seed + 3, false, NULL, look_only, &c->again, NULL);
+    int rc = crash_world(c->layout, disk, c->seed + 3, look_only, &c->again, NULL);
     if (rc)
         ash_buf_fmt(&c->why, "second life: %s", ash_strerror(rc));
     else if (crash_view_digest(&c->again) != crash_view_digest(&c->seen) ||
@@ -342,13 +345,19 @@ int crash_judge(struct crash_case *c, const struct rt_sim_image *image, size_t n
                 const struct crash_view *want, struct rt_sim_log *log)
 {
     struct visit v = {.c = c};
+    *c->note = '\0';
     if (c->limits.use_every && !weak_id && !log)
         v.use = c->counts.n_unique % c->limits.use_every == c->limits.use_every / 2;
     int rc = check_crashed(c, image, weak_id);
     if (rc)
         return rc;
     struct rt_sim_disk *disk = crash_disk(c->layout, image);
-    rc = crash_world(c->layout, disk, c->seed + 2, false, log, visit, &v, NULL);
+    struct crash_life how = {.log = log};
+    for (size_t i = 0; log && i < log->n_entries; i++)
+        log->entries[i].disk = disk; /* of an engine before, on the same disk */
+    rc = crash_world(c->layout, disk, c->seed + 2, visit, &v, &how);
+    if (rc && *c->note)
+        ash_buf_fmt(&c->why, "%s\n", c->note);
     if (rc && !c->why.n_bytes)
         ash_buf_fmt(&c->why, "life on the crashed image: %s", ash_strerror(rc));
     if (rc == 0)

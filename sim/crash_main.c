@@ -40,7 +40,8 @@ struct report {
 static const char usage[] =
     "usage: ashlar-crash [--layout L] [--op O] [--warm | --cold] [--seed N] [--quick | --deep]\n"
     "                    [--at N --mask HEX [--tear UNIT:WRITE:SEED]\n"
-    "                     [--then-at N --then-mask HEX]] [--min-states N] [--verbose] [--list]\n";
+    "                     [--then-at N --then-mask HEX | --killed-at N]] [--min-states N] "
+    "[--verbose] [--list]\n";
 
 static bool parse_mask(const char *text, uint64_t mask[4])
 {
@@ -82,6 +83,7 @@ enum {
     O_TEAR,
     O_THEN_AT,
     O_THEN_MASK,
+    O_KILLED_AT,
     O_MIN,
     O_VERBOSE,
     O_LIST,
@@ -106,10 +108,10 @@ static bool take_option(struct options *o, int c)
         o->seed = strtoull(optarg, NULL, 0);
         return true;
     case O_QUICK:
-        o->limits = (struct crash_limits){6, 24, 64, 4, 64};
+        o->limits = (struct crash_limits){6, 24, 64, 4, 4, 64};
         return true;
     case O_DEEP:
-        o->limits = (struct crash_limits){10, 512, 8, 16, 8};
+        o->limits = (struct crash_limits){10, 512, 8, 16, 64, 8};
         return true;
     case O_AT:
         o->one = true;
@@ -128,6 +130,10 @@ static bool take_option(struct options *o, int c)
         return true;
     case O_THEN_MASK:
         return parse_mask(optarg, st->then_mask);
+    case O_KILLED_AT:
+        st->killed = true;
+        st->kill_n = strtoull(optarg, NULL, 0);
+        return true;
     case O_MIN:
         o->min_states = strtoull(optarg, NULL, 0);
         return true;
@@ -142,14 +148,23 @@ static bool take_option(struct options *o, int c)
 static bool parse(int argc, char **argv, struct options *o)
 {
     static const struct option table[] = {
-        {"layout", 1, NULL, O_LAYOUT},   {"op", 1, NULL, O_OP},
-        {"warm", 0, NULL, O_WARM},       {"cold", 0, NULL, O_COLD},
-        {"seed", 1, NULL, O_SEED},       {"quick", 0, NULL, O_QUICK},
-        {"deep", 0, NULL, O_DEEP},       {"at", 1, NULL, O_AT},
-        {"mask", 1, NULL, O_MASK},       {"tear", 1, NULL, O_TEAR},
-        {"then-at", 1, NULL, O_THEN_AT}, {"then-mask", 1, NULL, O_THEN_MASK},
-        {"min-states", 1, NULL, O_MIN},  {"verbose", 0, NULL, O_VERBOSE},
-        {"list", 0, NULL, O_LIST},       {NULL, 0, NULL, 0},
+        {"layout", 1, NULL, O_LAYOUT},
+        {"op", 1, NULL, O_OP},
+        {"warm", 0, NULL, O_WARM},
+        {"cold", 0, NULL, O_COLD},
+        {"seed", 1, NULL, O_SEED},
+        {"quick", 0, NULL, O_QUICK},
+        {"deep", 0, NULL, O_DEEP},
+        {"at", 1, NULL, O_AT},
+        {"mask", 1, NULL, O_MASK},
+        {"tear", 1, NULL, O_TEAR},
+        {"then-at", 1, NULL, O_THEN_AT},
+        {"then-mask", 1, NULL, O_THEN_MASK},
+        {"killed-at", 1, NULL, O_KILLED_AT},
+        {"min-states", 1, NULL, O_MIN},
+        {"verbose", 0, NULL, O_VERBOSE},
+        {"list", 0, NULL, O_LIST},
+        {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
@@ -269,7 +284,7 @@ static unsigned walk_op(const struct options *o, const struct crash_op *op, stru
 
 int main(int argc, char **argv)
 {
-    struct options o = {.warm = -1, .seed = 1, .limits = {8, 64, 24, 6, 24}};
+    struct options o = {.warm = -1, .seed = 1, .limits = {8, 64, 24, 6, 12, 24}};
     struct crash_counts total = {0};
     unsigned n_cases = 0;
     if (!parse(argc, argv, &o)) {

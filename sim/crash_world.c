@@ -49,11 +49,12 @@ static int life_main(void *arg)
 }
 
 int crash_world(const struct crash_layout *layout, struct rt_sim_disk *disk, uint64_t seed,
-                bool cut, struct rt_sim_log *log, int (*fn)(struct crash_env *e, void *arg),
-                void *arg, struct crash_case *c)
+                int (*fn)(struct crash_env *e, void *arg), void *arg, const struct crash_life *how)
 {
+    static const struct crash_life plain;
     struct rt_opts opts;
     struct rt *rt;
+    how = how ? how : &plain;
     rt_opts_init(&opts);
     opts.backend = RT_BACKEND_SIM;
     opts.n_reactors = 1;
@@ -62,16 +63,18 @@ int crash_world(const struct crash_layout *layout, struct rt_sim_disk *disk, uin
     if (rc)
         return rc;
     rc = rt_sim_attach(rt, "/d", disk);
-    if (log)
-        rt_sim_disk_set_log(disk, log);
-    struct life l = {.env = {.layout = layout, .c = c, .rt = rt, .disk = disk, .seed = seed},
-                     .cut = cut,
+    if (how->log)
+        rt_sim_disk_set_log(disk, how->log);
+    if (how->setup)
+        how->setup(rt, arg);
+    struct life l = {.env = {.layout = layout, .c = how->c, .rt = rt, .disk = disk, .seed = seed},
+                     .cut = how->cut,
                      .fn = fn,
                      .arg = arg};
     if (rc == 0)
         rc = rt_run_task(rt, "life", life_main, &l);
     rt_sim_disk_set_log(disk, NULL);
-    if (rc != -EDEADLK && !cut && rt_sim_n_live(rt) != 0)
+    if (rc != -EDEADLK && !how->cut && rt_sim_n_live(rt) != 0)
         rc = -EBUSY;
     rt_sim_discard(rt);
     return rc;
@@ -99,17 +102,26 @@ struct volume *crash_volume(struct crash_env *e, const char *name)
     return volume_find(e->pools, full);
 }
 
+struct ash_uuid crash_uuid(const char *name)
+{
+    struct ash_uuid uuid;
+    uint64_t h[2] = {crash_hash(name, strlen(name), 1), crash_hash(name, strlen(name), 2)};
+    memcpy(&uuid, h, sizeof(uuid));
+    return uuid;
+}
+
 int crash_make(struct crash_env *e, const char *name, uint64_t n_clusters, bool thin, bool rle)
 {
     struct volume *v;
-    struct volume_create_opts opts = {.thin = thin, .rle = rle};
+    struct volume_create_opts opts = {.thin = thin, .rle = rle, .uuid = crash_uuid(name)};
     return volume_create(e->pool, name, n_clusters * e->layout->cluster_bytes, &opts, &v, NULL);
 }
 
 int crash_snap(struct crash_env *e, const char *vol, const char *name)
 {
     struct volume *snap, *v = crash_volume(e, vol);
-    return v ? volume_snapshot(v, name, NULL, &snap, NULL) : -ENOENT;
+    struct volume_create_opts opts = {.uuid = crash_uuid(name)};
+    return v ? volume_snapshot(v, name, &opts, &snap, NULL) : -ENOENT;
 }
 
 /* Eight bytes, the same all over a block; never 0 and never the garbage of the disk. */
@@ -146,8 +158,11 @@ int crash_write(struct crash_env *e, const char *vol, uint64_t offset, uint64_t 
     if (rc)
         return rc;
     uint8_t *buf = rt_buf_get(length);
-    fill_blocks(buf, offset, length, tag * 256u + (uint8_t)vol[0]);
-    rc = bdev_write(ch, buf, offset, length, flags);
+    rc = buf ? 0 : -ENOMEM;
+    if (buf) {
+        fill_blocks(buf, offset, length, tag * 256u + (uint8_t)vol[0]);
+        rc = bdev_write(ch, buf, offset, length, flags);
+    }
     rt_buf_put(buf, length);
     bdev_channel_put(ch);
     bdev_close(desc);

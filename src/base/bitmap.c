@@ -24,7 +24,8 @@ int ash_bitmap_resize(struct ash_bitmap *bm, uint64_t n_bits)
 {
     ASH_ASSERT(n_bits >= bm->n_bits);
     uint64_t n_old = ash_div_up(bm->n_bits, 64) + 1, n_new = ash_div_up(n_bits, 64) + 1;
-    uint64_t *words = ash_mem_realloc(bm->words, n_old * sizeof(uint64_t), n_new * sizeof(uint64_t));
+    uint64_t *words =
+        ash_mem_realloc(bm->words, n_old * sizeof(uint64_t), n_new * sizeof(uint64_t));
     if (!words)
         return -ENOMEM;
     bm->words = words;

@@ -144,8 +144,11 @@ X(EXPORT_EXISTS, EEXIST, "an export of this name exists", "choose another name")
 X(EXPORT_NOT_FOUND, ENOENT, "no export has this name", "`ashlar export list` lists exports")
 X(EXPORT_LIMIT, EBUSY, "a limit on exports, listeners or connections is reached",
   "raise the limit or remove some")
-X(EXPORT_BUSY, EBUSY, "the export has connected clients",
-  "disconnect them or remove it by force")
+X(EXPORT_BUSY, EBUSY, "the export has connected clients", "disconnect them or remove it by force")
+X(EXPORT_NO_FUSE, EOPNOTSUPP, "this build cannot show volumes as files",
+  "install libfuse3's development files and build again")
+X(EXPORT_MOUNT, EIO, "the file system could not be mounted",
+  "the folder must exist; /dev/fuse and, for others than root, fusermount3 are needed")
 
 /* control */
 X(RPC_CONNECT, EIO, "the daemon does not answer on its socket",

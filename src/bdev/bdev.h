@@ -398,6 +398,14 @@ void bdev_get_qos(const struct bdev *bdev, struct bdev_qos *ret_qos);
 enum bdev_stat_reset { BDEV_RESET_NONE, BDEV_RESET_MAXMIN, BDEV_RESET_ERROR, BDEV_RESET_ALL };
 void bdev_get_stats(struct bdev *bdev, enum bdev_stat_reset reset,
                     struct bdev_stats *ret_stats) ASH_MAY_WAIT;
+/* One element per reactor (the caller has room for all). n_users 0: no channel there, all 0. */
+struct bdev_channel_stats {
+    unsigned n_users;
+    uint32_t n_in_flight; /* now */
+    struct bdev_stats stats;
+};
+void bdev_get_channel_stats(struct bdev *bdev, enum bdev_stat_reset reset,
+                            struct bdev_channel_stats *ret_stats) ASH_MAY_WAIT;
 
 struct bdev_hist_opts {
     uint8_t granularity;
@@ -409,7 +417,13 @@ int bdev_set_histogram(struct bdev *bdev, bool enable, const struct bdev_hist_op
 /* counts: base64 as docs/spec/spdk-jsonrpc.md 13.10 into out; -EFAULT when not enabled. */
 int bdev_get_histogram(struct bdev *bdev, struct ash_buf *out, struct bdev_hist_opts *ret_opts,
                        uint32_t *ret_min_range, uint32_t *ret_max_range) ASH_MAY_WAIT;
+/* How many ios fell between given latencies: ret_counts[0] below borders_ns[0], ret_counts[n] at or
+ * above the last; exact to a bucket. borders_ns must ascend. -EFAULT when not enabled, -ENOMEM. */
+int bdev_histogram_borders(struct bdev *bdev, const uint64_t *borders_ns, size_t n,
+                           uint64_t *ret_counts) ASH_MAY_WAIT;
 bool bdev_histogram_enabled(const struct bdev *bdev);
+/* Those of the histogram that is enabled. */
+void bdev_histogram_opts(const struct bdev *bdev, struct bdev_hist_opts *ret_opts);
 
 /* One element of bdev_get_bdevs (docs/spec/spdk-jsonrpc.md 5.1). */
 void bdev_dump(struct bdev *bdev, struct ash_jsonw *w);

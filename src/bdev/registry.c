@@ -267,6 +267,30 @@ static bool is_settled(const struct bdev_core *core)
            !core->resetting && core->n_working == 0;
 }
 
+/* docs/spec/spdk-jsonrpc.md 13.5 point 4: who keeps a device from going is told, once. */
+#define HOLDER_PATIENCE_NS 10000000000ull
+
+struct patience {
+    struct rt_timer timer;
+    struct bdev_core *core;
+};
+
+static void patience_ends(struct rt_timer *timer)
+{
+    const struct patience *p = ash_container_of(timer, struct patience, timer);
+    const char *name = p->core->bdev->name;
+    ash_list_for_each (l, &p->core->descs) {
+        const struct bdev_desc *d = ash_list_entry(l, struct bdev_desc, link);
+        rt_log(RT_LOG_WARN, "bdev",
+               "device '%s' is to be removed, but after 10 s '%s' has not closed it; the removal "
+               "goes on waiting",
+               name, *d->who ? d->who : "somebody");
+    }
+    if (ash_list_empty(&p->core->descs))
+        rt_log(RT_LOG_WARN, "bdev",
+               "device '%s' is to be removed, but its I/O has not ended in 10 s", name);
+}
+
 int bdev_unregister(struct bdev *bdev)
 {
     bdev_assert_control();
@@ -283,8 +307,11 @@ int bdev_unregister(struct bdev *bdev)
     ash_list_for_each (l, &core->descs)
         bdev_send_remove(ash_list_entry(l, struct bdev_desc, link));
     rt_step("removing: waiting for holders to close");
+    struct patience patience = {.timer = {.fire = patience_ends}, .core = core};
+    rt_timer_start(&patience.timer, HOLDER_PATIENCE_NS);
     while (!is_settled(core))
         rt_waitq_wait(&core->changed);
+    rt_timer_stop(&patience.timer);
     char *name = rt_strdup(bdev->name);
     core_free(bdev);
     bdev_notify(mgr, "bdev_unregister", name ? name : "");

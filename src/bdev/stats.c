@@ -63,6 +63,31 @@ void bdev_get_stats(struct bdev *bdev, enum bdev_stat_reset reset, struct bdev_s
         bdev_stat_add(ret_stats, &call.per_slot[i]);
 }
 
+struct channel_stat_call {
+    enum bdev_stat_reset reset;
+    struct bdev_channel_stats *stats;
+};
+
+static void channel_stat_slot(struct bdev_slot *slot, unsigned idx, void *arg)
+{
+    struct channel_stat_call *call = arg;
+    struct bdev_channel_stats *to = &call->stats[idx];
+    *to = (struct bdev_channel_stats){0};
+    if (!slot->ch)
+        return;
+    to->n_users = slot->ch->n_users;
+    to->n_in_flight = slot->ch->inflight[0] + slot->ch->inflight[1];
+    to->stats = slot->ch->stats;
+    reset_one(&slot->ch->stats, call->reset);
+}
+
+void bdev_get_channel_stats(struct bdev *bdev, enum bdev_stat_reset reset,
+                            struct bdev_channel_stats *ret_stats)
+{
+    struct channel_stat_call call = {reset, ret_stats};
+    bdev_on_slots(bdev, channel_stat_slot, &call);
+}
+
 /* ------------------------------------------------------------ histograms */
 
 static uint32_t range_of(uint64_t d, unsigned granularity)
@@ -163,6 +188,11 @@ bool bdev_histogram_enabled(const struct bdev *bdev)
     return bdev->core->hist_enabled;
 }
 
+void bdev_histogram_opts(const struct bdev *bdev, struct bdev_hist_opts *ret_opts)
+{
+    *ret_opts = bdev->core->hist_opts;
+}
+
 struct hist_read {
     uint64_t *sums[RT_MAX_REACTORS];
     size_t n;
@@ -175,28 +205,74 @@ static void hist_copy(struct bdev_slot *slot, unsigned idx, void *arg)
         memcpy(rd->sums[idx], slot->hist->counts, rd->n * sizeof(uint64_t));
 }
 
-int bdev_get_histogram(struct bdev *bdev, struct ash_buf *out, struct bdev_hist_opts *ret_opts,
-                       uint32_t *ret_min_range, uint32_t *ret_max_range)
+/* A copy of the sums over all reactors (rt_free). The options may change while it is taken: those
+ * that belong to it are returned. */
+static int hist_sum(struct bdev *bdev, uint64_t **ret_counts, size_t *ret_n,
+                    struct bdev_hist_opts *ret_opts, uint32_t *ret_min_range,
+                    uint32_t *ret_max_range) ASH_MAY_WAIT
 {
     struct bdev_core *core = bdev->core;
     if (!core->hist_enabled)
         return -EFAULT;
-    struct bdev_hist_opts opts = core->hist_opts;
-    uint32_t min_range = core->hist_min_range, max_range = core->hist_max_range;
-    struct hist_read rd = {.n = (size_t)(max_range - min_range + 1) << opts.granularity};
-    uint64_t *all = rt_alloc(core->n_slots * rd.n * sizeof(uint64_t));
+    *ret_opts = core->hist_opts;
+    *ret_min_range = core->hist_min_range;
+    *ret_max_range = core->hist_max_range;
+    unsigned n_slots = core->n_slots;
+    struct hist_read rd = {.n = (size_t)(*ret_max_range - *ret_min_range + 1)
+                                << ret_opts->granularity};
+    uint64_t *all = rt_alloc(n_slots * rd.n * sizeof(uint64_t));
     if (!all)
         return -ENOMEM;
-    for (unsigned i = 0; i < core->n_slots; i++)
+    for (unsigned i = 0; i < n_slots; i++)
         rd.sums[i] = all + i * rd.n;
     bdev_on_slots(bdev, hist_copy, &rd);
-    for (unsigned i = 1; i < core->n_slots; i++)
+    for (unsigned i = 1; i < n_slots; i++)
         for (size_t j = 0; j < rd.n; j++)
             all[j] += rd.sums[i][j];
-    ash_base64(out, all, rd.n * sizeof(uint64_t));
-    rt_free(all);
+    *ret_counts = all;
+    *ret_n = rd.n;
+    return 0;
+}
+
+int bdev_get_histogram(struct bdev *bdev, struct ash_buf *out, struct bdev_hist_opts *ret_opts,
+                       uint32_t *ret_min_range, uint32_t *ret_max_range)
+{
+    struct bdev_hist_opts opts;
+    uint32_t min_range, max_range;
+    uint64_t *counts;
+    size_t n;
+    int rc = hist_sum(bdev, &counts, &n, &opts, &min_range, &max_range);
+    if (rc)
+        return rc;
+    ash_base64(out, counts, n * sizeof(uint64_t));
+    rt_free(counts);
     *ret_opts = opts;
     *ret_min_range = min_range;
     *ret_max_range = max_range;
+    return 0;
+}
+
+int bdev_histogram_borders(struct bdev *bdev, const uint64_t *borders_ns, size_t n,
+                           uint64_t *ret_counts)
+{
+    struct bdev_hist_opts opts;
+    uint32_t min_range, max_range;
+    uint64_t *counts;
+    size_t n_buckets, at = 0;
+    int rc = hist_sum(bdev, &counts, &n_buckets, &opts, &min_range, &max_range);
+    if (rc)
+        return rc;
+    memset(ret_counts, 0, (n + 1) * sizeof(*ret_counts));
+    for (size_t i = 0; i < n_buckets; i++) {
+        uint32_t range = min_range + (uint32_t)(i >> opts.granularity);
+        uint64_t idx = i & ((1ull << opts.granularity) - 1);
+        /* the least latency that the bucket takes */
+        uint64_t from =
+            range == 0 ? idx : (1ull << (range + opts.granularity - 1)) + (idx << (range - 1));
+        while (at < n && from >= borders_ns[at])
+            at++;
+        ret_counts[at] += counts[i];
+    }
+    rt_free(counts);
     return 0;
 }

@@ -5,6 +5,7 @@
 #define ASH_ENGINE_ENGINE_H
 
 #include "bdev/bdev.h"
+#include "export/part.h"
 #include "pool/pool.h"
 
 struct ash_engine;
@@ -31,20 +32,8 @@ bool ash_engine_started(const struct ash_engine *engine);
 void ash_engine_set_auto_examine(struct ash_engine *engine, bool on);
 bool ash_engine_auto_examine(const struct ash_engine *engine);
 
-struct bdev_mgr *ash_engine_bdevs(struct ash_engine *engine);
 struct pool_mgr *ash_engine_pools(struct ash_engine *engine);
 /* NULL only before the start. */
 struct nbd_server *ash_engine_nbd(struct ash_engine *engine);
-
-/* Something of a control face that lives as long as the engine (embed it; zero it first). destroy
- * runs at the begin of ash_engine_destroy, last attached first. key: a literal, compared as text.
- */
-struct ash_engine_part {
-    const char *key;
-    void (*destroy)(struct ash_engine_part *part); /* may wait */
-    struct ash_list link;
-};
-void ash_engine_attach(struct ash_engine *engine, struct ash_engine_part *part);
-struct ash_engine_part *ash_engine_part(struct ash_engine *engine, const char *key); /* NULL */
 
 #endif

@@ -288,7 +288,7 @@ struct volume *volume_find(struct pool_mgr *pools, const char *name)
 struct volume *volume_of_bdev(struct pool_mgr *pools, const char *bdev_name)
 {
     struct bdev *bdev = bdev_find(pools->bdevs, bdev_name);
-    return bdev ? volume_find(pools, bdev->name) : NULL;
+    return bdev ? lvs_volume_of_bdev(bdev) : NULL;
 }
 
 struct volume *volume_next(struct pool *pool, struct volume *prev)

@@ -54,6 +54,8 @@ struct pool_ops {
     void (*get_volume_info)(const struct volume *vol, struct volume_info *ret_info);
 };
 
+struct volume *lvs_volume_of_bdev(struct bdev *bdev); /* NULL: it is no volume */
+
 struct pool {
     const struct pool_ops *ops;
     struct pool_mgr *mgr;

@@ -27,7 +27,7 @@ uint64_t rt_clock_ns(void)
 static bool counter_is_invariant(void)
 {
     unsigned a, b, c, d;
-    return __get_cpuid_max(0x80000000u, NULL) >= 0x80000007u &&
+    return (unsigned)__get_cpuid_max(0x80000000u, NULL) >= 0x80000007u &&
            __get_cpuid(0x80000007u, &a, &b, &c, &d) && (d & 1u << 8);
 }
 

@@ -74,6 +74,8 @@ static int open_blocking(void *arg)
     return 0;
 }
 
+enum { LOCK_TRIES = 20, LOCK_WAIT_NS = 50000000 }; /* a second in all */
+
 int rt_file_open(const char *path, unsigned flags, struct rt_file **ret_file, struct ash_err *err)
 {
     struct rt *rt = rt_world();
@@ -84,6 +86,13 @@ int rt_file_open(const char *path, unsigned flags, struct rt_file **ret_file, st
         return ash_err_set(err, ASH_E_NO_MEMORY, path, "no memory to open '%s'", path);
     struct open_args a = {.path = path, .flags = flags, .fd = -1};
     int rc = rt_work("open", open_blocking, &a);
+    /* The kernel lets go of a killed process's ring, and of the files in it, a moment after the
+     * process: whoever restarts at once must not be turned away for that. */
+    for (unsigned i = 0; rc && a.lock_rc == -EBUSY && i < LOCK_TRIES; i++) {
+        rt_sleep_ns(LOCK_WAIT_NS);
+        a = (struct open_args){.path = path, .flags = flags, .fd = -1};
+        rc = rt_work("open", open_blocking, &a);
+    }
     if (rc) {
         rt_free(file);
         if (a.lock_rc == -EBUSY)

@@ -240,6 +240,13 @@ const char *rt_backend_name(const struct rt *rt)
     return rt->ops->name;
 }
 
+void rt_features_text(const struct rt *rt, struct ash_buf *out)
+{
+    ash_buf_str(out, rt->ops->name);
+    if (rt->ops->features)
+        rt->ops->features(&rt->reactors[0], out);
+}
+
 unsigned rt_n_reactors(const struct rt *rt)
 {
     return rt->n_reactors;

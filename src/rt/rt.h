@@ -80,6 +80,8 @@ void rt_stop(struct rt *rt); /* from anywhere, also before rt_run */
 int rt_run_task(struct rt *rt, const char *name, int (*fn)(void *arg), void *arg);
 
 const char *rt_backend_name(const struct rt *rt); /* "uring", "epoll", "sim" */
+/* What the back end found in this kernel, for people: set-up flags, features, operations. */
+void rt_features_text(const struct rt *rt, struct ash_buf *out);
 unsigned rt_n_reactors(const struct rt *rt);
 struct rt_reactor *rt_reactor(struct rt *rt, unsigned idx);
 
@@ -203,6 +205,7 @@ enum rt_op_kind {
     RT_OP_ACCEPT, /* listener: ret_sock is the new connection */
     RT_OP_RECV,   /* socket: at least one byte into iov; 0 = the peer has ended its stream */
     RT_OP_SEND,   /* socket: all of iov, or an error */
+    RT_OP_POLL,   /* rt_watch_fd: res >= 0 when rt_watch_read would not say -EAGAIN */
 };
 
 enum {
@@ -295,6 +298,16 @@ int rt_listen(const char *address, unsigned mode, struct rt_sock **ret_sock,
 int rt_connect(const char *address, struct rt_sock **ret_sock, struct ash_err *err) ASH_MAY_WAIT;
 /* A connected pair (simulator: in memory). For tests and captive exports. */
 int rt_sock_pair(struct rt_sock **ret_a, struct rt_sock **ret_b) ASH_MAY_WAIT;
+/* A foreign descriptor that hands out whole messages and can be polled (/dev/fuse): it is
+ * duplicated and made non-blocking. Only RT_OP_POLL, rt_watch_read and rt_sock_close are for it.
+ * -ENOTSUP in the simulator. */
+int rt_watch_fd(int fd, struct rt_sock **ret_sock);
+/* read() that never waits: bytes, 0 at the end, -EAGAIN when there is nothing, or another -errno.
+ */
+int64_t rt_watch_read(struct rt_sock *sock, void *buf, size_t n_bytes);
+/* Tell the kernel that the calling thread serves block I/O, so that its allocations never wait for
+ * write-back that only it could do. False when it may not (CAP_SYS_RESOURCE). */
+bool rt_thread_serves_io(void);
 /* The address a listener is bound to / the peer of a connection, as text; lives with the socket. */
 const char *rt_sock_address(const struct rt_sock *sock);
 /* End both directions: pending ops of the socket end with an error or 0 soon. */
@@ -331,6 +344,21 @@ struct rt_stats {
     uint64_t n_turns, n_sleeps, n_syscalls, n_jobs, n_ops, busy_ns, spin_ns;
 };
 void rt_reactor_stats(const struct rt_reactor *reactor, struct rt_stats *ret_stats);
+
+/* Messages for the people who run the process. Without a sink (a library's world) they go nowhere.
+ * Control reactor only: other reactors stay silent, the data path reports by its results.
+ *   ERR    needs a person;  WARN  we carry on, and say how;  INFO  changes of state;  DEBUG  off
+ * unless asked for. The numbers are syslog's. */
+enum rt_log_level { RT_LOG_ERR = 3, RT_LOG_WARN = 4, RT_LOG_INFO = 6, RT_LOG_DEBUG = 7 };
+/* module: a short literal ("bdev"). One sentence without a full stop. */
+void rt_log(enum rt_log_level level, const char *module, const char *fmt, ...) ASH_PRINTF(3, 4);
+/* sink NULL: silence again. It must not wait. */
+void rt_set_log(struct rt *rt,
+                void (*sink)(void *arg, enum rt_log_level level, const char *module,
+                             const char *text),
+                void *arg);
+/* What is above (a larger number) is dropped; INFO at first. */
+void rt_set_log_level(struct rt *rt, enum rt_log_level max_level);
 
 /* Test hook of every world: when set, asked before each allocation made through rt_alloc; true =
  * fail it. The Nth-allocation loops of the tests use it. */

@@ -6,6 +6,7 @@
  * reactor is active: no event can meet a socket that has been closed or handed on. Each op that
  * is to be tried stands in `pending`. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -124,6 +125,11 @@ static int64_t call_once(struct rt_op *op)
     if (op->kind == RT_OP_ACCEPT) {
         res = accept4(op->sock->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         return res < 0 ? -errno : res;
+    }
+    if (op->kind == RT_OP_POLL) {
+        struct pollfd pfd = {.fd = op->sock->fd, .events = POLLIN};
+        res = poll(&pfd, 1, 0);
+        return res < 0 ? -errno : res > 0 ? 0 : -EAGAIN;
     }
     struct msghdr msg = {0};
     msg.msg_iovlen = rt_op_rest(op, &iov, &room);

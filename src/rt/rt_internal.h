@@ -57,6 +57,8 @@ struct rt_backend_ops {
     void (*wake)(struct rt_reactor *r);
     /* Forget a socket that is being closed. May be NULL. */
     void (*forget)(struct rt_sock *sock);
+    /* Append to rt_features_text(). May be NULL. */
+    void (*features)(const struct rt_reactor *r, struct ash_buf *out);
 };
 
 extern const struct rt_backend_ops rt_uring_ops, rt_epoll_ops, rt_sim_ops;
@@ -151,6 +153,10 @@ struct rt {
 
     bool (*alloc_fails)(void *arg);
     void *alloc_arg;
+
+    void (*log_sink)(void *arg, enum rt_log_level level, const char *module, const char *text);
+    void *log_arg;
+    int log_level; /* 0: INFO */
 
     struct {
         struct rt_signal *list;

@@ -9,12 +9,14 @@
  * op->backend: [0..6] struct msghdr, [7..8] struct iovec for a part of the caller's vector. */
 #include <errno.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "rt/rt_internal.h"
 
 #define SQ_ENTRIES 256u
@@ -88,10 +90,10 @@ static int ring_make(struct uring *u)
 
 static bool has_opcodes(struct uring *u)
 {
-    static const int ops[] = {IORING_OP_READ,    IORING_OP_WRITE,       IORING_OP_READV,
-                              IORING_OP_WRITEV,  IORING_OP_FSYNC,       IORING_OP_ACCEPT,
-                              IORING_OP_RECV,    IORING_OP_SEND,        IORING_OP_RECVMSG,
-                              IORING_OP_SENDMSG, IORING_OP_ASYNC_CANCEL};
+    static const int ops[] = {IORING_OP_READ,    IORING_OP_WRITE,        IORING_OP_READV,
+                              IORING_OP_WRITEV,  IORING_OP_FSYNC,        IORING_OP_ACCEPT,
+                              IORING_OP_RECV,    IORING_OP_SEND,         IORING_OP_RECVMSG,
+                              IORING_OP_SENDMSG, IORING_OP_ASYNC_CANCEL, IORING_OP_POLL_ADD};
     struct io_uring_probe *probe = io_uring_get_probe_ring(&u->ring);
     if (!probe)
         return false;
@@ -100,6 +102,51 @@ static bool has_opcodes(struct uring *u)
         ok = ok && io_uring_opcode_supported(probe, ops[i]);
     io_uring_free_probe(probe);
     return ok;
+}
+
+struct named_bit {
+    const char *name;
+    unsigned bit;
+};
+
+static void name_bits(struct ash_buf *out, const char *what, const struct named_bit *bits, size_t n,
+                      unsigned value)
+{
+    ash_buf_fmt(out, "; %s", what);
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        if (value & bits[i].bit)
+            ash_buf_fmt(out, " %s", bits[i].name);
+        any = any || value & bits[i].bit;
+    }
+    if (!any)
+        ash_buf_str(out, " none");
+}
+
+static void uring_features(const struct rt_reactor *r, struct ash_buf *out)
+{
+    static const struct named_bit setups[] = {
+        {"single_issuer", IORING_SETUP_SINGLE_ISSUER},
+        {"defer_taskrun", IORING_SETUP_DEFER_TASKRUN},
+        {"coop_taskrun", IORING_SETUP_COOP_TASKRUN},
+        {"taskrun_flag", IORING_SETUP_TASKRUN_FLAG},
+    };
+    static const struct named_bit features[] = {
+        {"nodrop", IORING_FEAT_NODROP},
+        {"fast_poll", IORING_FEAT_FAST_POLL},
+        {"ext_arg", IORING_FEAT_EXT_ARG},
+        {"native_workers", IORING_FEAT_NATIVE_WORKERS},
+    };
+    struct uring *u = uring_of(r);
+    name_bits(out, "setup", setups, ASH_N_ELEMS(setups), u->flags);
+    name_bits(out, "features", features, ASH_N_ELEMS(features), u->ring.features);
+    struct io_uring_probe *probe = io_uring_get_probe_ring(&u->ring);
+    unsigned n = 0;
+    for (int op = 0; probe && op <= probe->last_op; op++)
+        n += io_uring_opcode_supported(probe, op) != 0;
+    ash_buf_fmt(out, "; %u operations, all that are needed", n);
+    if (probe)
+        io_uring_free_probe(probe);
 }
 
 static int uring_init(struct rt_reactor *r, struct ash_err *err)
@@ -255,6 +302,9 @@ static void uring_submit(struct rt_op *op)
     case RT_OP_ACCEPT:
         io_uring_prep_accept(sqe, op->sock->fd, NULL, NULL, SOCK_CLOEXEC);
         break;
+    case RT_OP_POLL:
+        io_uring_prep_poll_add(sqe, op->sock->fd, POLLIN);
+        break;
     default:
         prep_transfer(sqe, op);
         break;
@@ -360,4 +410,5 @@ const struct rt_backend_ops rt_uring_ops = {
     .cancel = uring_cancel,
     .wait = uring_wait,
     .wake = uring_wake,
+    .features = uring_features,
 };

@@ -305,8 +305,23 @@ def manual_pages_are_those_of_the_table():
 
 @test
 def doctor():
-    r = ok("doctor", "-o", "json").json
+    with contextlib.ExitStack() as stack:
+        taken = stack.enter_context(socket.socket())
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 10809))
+            taken.listen()
+        except OSError:
+            pass  # by somebody else: as good
+        r = ok("doctor", "-o", "json").json
+        check(r["nbd port"]["ok"] is False and "10809" in r["nbd port"]["text"], f"{r}")
     check(r["epoll"]["ok"] is True, "epoll always works")
+    check(set(r) >= {"system", "cpus", "io_uring", "chosen", "open files", "locked memory",
+                     "control socket", "direct I/O"}, f"{r}")
+    check(os.uname().release in r["system"]["text"], f"{r}")
+    check(not r["io_uring"]["ok"] or "; setup " in r["io_uring"]["text"], f"{r}")
+    check(DIR in r["direct I/O"]["text"], f"{r}")
+    check(not any(name.startswith(".ashlar-doctor") for name in os.listdir(DIR)), "nothing is left")
     check("io_uring" in ok("doctor").out, "doctor tells about io_uring")
 
 
@@ -576,6 +591,18 @@ def volume_life():
         d.fails(3, "VOLUME_NOT_FOUND", "volume", "show", "vl/a")
         d.cli("snapshot", "create", "vl/b", "s1")
         d.fails(1, "VOLUME_NAME_TAKEN", "snapshot", "create", "vl/b", "s1")
+        ids = [f"0000000{n}-aaaa-4bbb-8ccc-dddddddddddd" for n in range(4)]
+        for n, args in enumerate((("volume", "create", "vl/u", "4M"),
+                                  ("snapshot", "create", "vl/u", "us"),
+                                  ("clone", "create", "vl/us", "uc"))):
+            d.cli(*args, "--uuid", ids[n])
+            if n:
+                d.fails(1, "VOLUME_UUID_TAKEN", *args[:-1], "ux", "--uuid", ids[0])
+        check([d.cli("volume", "show", v, "-o", "json").json["uuid"]
+               for v in ("vl/u", "vl/us", "vl/uc")] == ids[:3], "the UUIDs that were asked for")
+        d.fails(2, "BAD_UUID", "volume", "create", "vl/x", "4M", "--uuid", "x")
+        for v in ("uc", "us", "u"):
+            d.cli("volume", "delete", "vl/" + v, "--yes")
         d.cli("clone", "create", "vl/s1", "c1")
         d.cli("clone", "create", "vl/s1", "vl/c2")
         d.fails(4, "VOLUME_HAS_CLONES", "snapshot", "delete", "vl/s1", "--yes")
@@ -609,6 +636,22 @@ def volume_life():
 
 
 @test
+def daemon_says_what_it_meets():
+    path = disk("says.img", 64 * MIB)
+    ok("pool", "create", "says", path, "--disk", "null:///unused?size_mb=8", "--cluster-size", "1M")
+    twin = os.path.join(DIR, "twin.img")
+    shutil.copyfile(path, twin)
+    with Daemon("--disk", path, "--disk", twin) as d:
+        d.cli("volume", "create", "says/v", "61M", "--thick")
+        d.log.flush()
+        with open(d.log.name, encoding="utf-8") as f:
+            log = f.read()
+    check("<3>ashlar: pool: a pool was found and could not be opened: " in log, log)
+    check("<3>ashlar: pool: pool 'says' fills up: " in log, log)
+    os.unlink(twin)
+
+
+@test
 def offline_is_the_same():
     path = disk("off.img")
     ok("pool", "create", "off", path, "--disk", "null:///unused?size_mb=8", "--cluster-size", "1M")
@@ -621,6 +664,16 @@ def offline_is_the_same():
     ok("volume", "show", "off/v", "--disk", path)
     ok("pool", "list", "--disk", path)
     check(digest(path) == before, "looking has changed the disk")
+    odd = os.path.join(DIR, "odd ?&#%41 name.img")
+    os.rename(path, odd)
+    ok("ls", "--disk", odd)
+    os.chmod(odd, 0o400)
+    check({x["name"] for x in ok("ls", "--disk", odd, "-o", "json").json} == {"v", "s"}, "odd name")
+    os.chmod(odd, 0o600)
+    os.rename(odd, path)
+    for uri in (f"aio://{path}", f"uring://{path}?blk_size=512", f"aio://{path}?readonly#x"):
+        ok("ls", "--disk", uri)
+    check(digest(path) == before, "looking by URI has changed the disk")
     with Daemon("--disk", path):
         fails(4, "RT_FILE_BUSY", "volume", "create", "off/w", "8M", "--disk", path)
         fails(4, "RT_FILE_BUSY", "check", path)

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Disks that SPDK wrote, through the command line: `look` lists what SPDK listed, `copy` reads what
-SPDK read, and neither changes a byte, on dirty disks too.
+SPDK read, `check` returns, and none of them changes a byte or the time of the file, on dirty disks
+too. Then a copy is opened for writing (`run`) and closed: `check` finds it sound, and what it holds is
+the same.
 
 Usage: tests/integration/golden_cli.py [CASE...]     ($ASHLAR: the binary)"""
 
@@ -66,6 +68,7 @@ def run_case(case, folder):
         subprocess.run(["zstd", "-q", "-d", "--long=27", "--sparse", "-f",
                         os.path.join(GOLDEN, image["file"]), "-o", path], check=True)
         image["path"] = path
+        image["mtime"] = os.stat(path).st_mtime_ns
         if not image.get("absent_when_truth_was_taken"):
             disks.append(image)
     store = next(i for i in m["images"] if i["role"] != "external snapshot")
@@ -100,9 +103,35 @@ def run_case(case, folder):
         if got != want:
             problems.append(f"{name}: " + (err.strip() or f"SHA-256 {got}, SPDK read {want}"))
     for image in m["images"]:
+        check = subprocess.run([ASHLAR, "check", uri(image["path"], image)], capture_output=True, text=True)
+        if check.returncode not in (0, 1, 3):
+            problems.append(f"check ends with {check.returncode}: {check.stderr}")
         if file_sha(image["path"]) != image["sha256_raw"]:
             problems.append(f"{image['path']} has changed")
+        if os.stat(image["path"]).st_mtime_ns != image["mtime"]:
+            problems.append(f"{image['path']} was written to")
+    problems += reopened(case, m, args, store)
     return problems, n
+
+
+def reopened(case, m, args, store):
+    """Complaints about the disk (of the test's own folder) after it was opened for writing."""
+    lvols = [v for v in m["truth"].get("lvols", []) if v.get("sha256") and not v.get("no_bdev") and
+             not v.get("read_error")]
+    if not lvols:
+        return []
+    lvol = lvols[-1]
+    name = lvol.get("alias") or f"{lvol['lvs']['name']}/{lvol['name']}"
+    p = subprocess.run([ASHLAR, "run", *args, name, "--", "true"], capture_output=True, text=True)
+    if p.returncode:
+        return [f"run on {name}: {p.stderr}"]
+    p = subprocess.run([ASHLAR, "check", uri(store["path"], store)], capture_output=True, text=True)
+    if p.returncode:
+        return [f"check after run: {p.stdout}{p.stderr}"]
+    if case == "cluster-192k-512":
+        return []
+    got, err = stream_sha([ASHLAR, "copy", *args, name, "-"])
+    return [] if got == lvol["sha256"] else [f"{name} after run: {err.strip() or got}"]
 
 
 def main():

@@ -273,6 +273,8 @@ static void disk_dump_config(struct bdev *bdev, struct ash_jsonw *w)
         if (d->fallocate || d->no_fallocate)
             ash_jsonw_bool(w, "fallocate", d->fallocate);
         ash_jsonw_bool(w, "nowait", d->nowait);
+    } else if (d->readonly) {
+        ash_jsonw_bool(w, "readonly", true); /* our own: only when it has to be said */
     }
     bdev_mod_config_end(w, bdev);
 }
@@ -437,6 +439,7 @@ static const struct ash_param uring_table[] = {
     ASH_PARAM(struct create_params, filename, ASH_P_STR, ASH_P_REQUIRED, NULL,
               "path of a file or block device"),
     ASH_PARAM(struct create_params, block_size, ASH_P_U32, 0, NULL, "bytes; 0: find out"),
+    ASH_PARAM(struct create_params, readonly, ASH_P_BOOL, 0, NULL, "never write"),
     ASH_PARAM(struct create_params, uuid, ASH_P_UUID, 0, NULL, "UUID; a random one if none"),
     {.name = NULL},
 };
@@ -524,7 +527,7 @@ static const struct ash_method uring_methods[] = {
 
 struct uri_params {
     uint32_t blk_size;
-    bool has_blk_size, rescan;
+    bool has_blk_size, rescan, readonly;
     struct ash_uuid uuid;
 };
 
@@ -533,6 +536,7 @@ static const struct ash_param aio_uri_table[] = {
                   "bytes of a block; 512 for files, found out for devices"),
     ASH_PARAM(struct uri_params, uuid, ASH_P_UUID, 0, NULL, "UUID; a random one if none"),
     ASH_PARAM(struct uri_params, rescan, ASH_P_FLAG, 0, NULL, "a disk of the name is rescanned"),
+    ASH_PARAM(struct uri_params, readonly, ASH_P_FLAG, 0, NULL, "never write"),
     {.name = NULL},
 };
 
@@ -540,6 +544,7 @@ static const struct ash_param uring_uri_table[] = {
     ASH_PARAM_OPT(struct uri_params, blk_size, ASH_P_U32,
                   "bytes of a block; 512 for files, found out for devices"),
     ASH_PARAM(struct uri_params, uuid, ASH_P_UUID, 0, NULL, "UUID; a random one if none"),
+    ASH_PARAM(struct uri_params, readonly, ASH_P_FLAG, 0, NULL, "never write"),
     {.name = NULL},
 };
 
@@ -564,7 +569,8 @@ static int uri_create(struct bdev_mgr *mgr, struct bdev_module *module, const st
     } else if (there) {
         rc = bdev_uri_exists(name, err);
     } else {
-        struct create_params c = {.name = name, .filename = name, .uuid = p->uuid};
+        struct create_params c = {
+            .name = name, .filename = name, .uuid = p->uuid, .readonly = p->readonly};
         c.block_size = p->blk_size;
         if (!p->has_blk_size)
             c.block_size = rt_path_is_blockdev(name) ? 0 : 512;

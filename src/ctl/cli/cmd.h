@@ -180,6 +180,8 @@ int cli_export_add(struct cli *cli, struct ash_err *err);
 int cli_export_remove(struct cli *cli, struct ash_err *err);
 int cli_export_list(struct cli *cli, struct ash_err *err);
 int cli_export_listen(struct cli *cli, struct ash_err *err);
+int cli_mount(struct cli *cli, struct ash_err *err);
+int cli_umount(struct cli *cli, struct ash_err *err);
 int cli_tree(struct cli *cli, struct ash_err *err);
 int cli_tasks(struct cli *cli, struct ash_err *err);
 int cli_doctor(struct cli *cli, struct ash_err *err);

@@ -78,6 +78,11 @@ static const struct cli_opt volume_create_opts[] = {
     {"thick", 0, NULL, "allocate everything now (default: thin)"},
     {"thin", 0, NULL, "allocate when written (the default)", CLI_O_HIDDEN},
     {"clear", 0, "unmap|write_zeroes|none", "what freed clusters get (default unmap)"},
+    {"uuid", 0, "UUID", "UUID of the volume (default: random)"},
+    {NULL},
+};
+static const struct cli_opt snapshot_opts[] = {
+    {"uuid", 0, "UUID", "UUID of the snapshot (default: random)"},
     {NULL},
 };
 static const struct cli_opt set_parent_opts[] = {
@@ -86,6 +91,7 @@ static const struct cli_opt set_parent_opts[] = {
 };
 static const struct cli_opt clone_opts[] = {
     {"bdev", 0, NULL, "SNAPSHOT is a device: clone it into POOL/NAME"},
+    {"uuid", 0, "UUID", "UUID of the clone (default: random)"},
     {NULL},
 };
 static const struct cli_opt export_add_opts[] = {
@@ -95,6 +101,17 @@ static const struct cli_opt export_add_opts[] = {
 };
 static const struct cli_opt export_remove_opts[] = {
     {"force", 'f', NULL, "also when clients are connected"},
+    {NULL},
+};
+
+static const struct cli_opt mount_opts[] = {
+    {"name", 0, "NAME", "name of the file (default: VOLUME)"},
+    {"read-only", 0, NULL, "the file cannot be written"},
+    {"foreground", 'f', NULL, "stay until it is unmounted (with --disk: always)"},
+    {NULL},
+};
+static const struct cli_opt umount_opts[] = {
+    {"force", 0, NULL, "also when files are open: whoever uses them gets errors"},
     {NULL},
 };
 
@@ -204,8 +221,9 @@ const struct cli_cmd cli_cmds[] = {
      cli_volume_show},
     {"volume list", "[POOL]", 0, 1, LIST, NULL, "list volumes", NULL, NULL, cli_volume_list},
 
-    {"snapshot create", "POOL/VOLUME NAME", 2, 2, CALL, NULL, "take a snapshot of a volume", NULL,
-     "  ashlar snapshot create tank/vol1 monday", cli_snapshot_create},
+    {"snapshot create", "POOL/VOLUME NAME", 2, 2, CALL, snapshot_opts,
+     "take a snapshot of a volume", NULL, "  ashlar snapshot create tank/vol1 monday",
+     cli_snapshot_create},
     {"snapshot delete", "POOL/SNAPSHOT", 1, 1, WRECK, NULL, "delete a snapshot",
      "One clone may be left: it takes the data over. With more, decouple or delete clones first.",
      NULL, cli_snapshot_delete},
@@ -224,6 +242,19 @@ const struct cli_cmd cli_cmds[] = {
     {"export listen", "URI", 1, 1, CALL, NULL, "listen for NBD clients",
      "URI is unix:///PATH or tcp://ADDRESS:PORT.", "  ashlar export listen tcp://127.0.0.1:10809",
      cli_export_listen},
+    {"mount", "POOL/VOLUME DIR", 2, 2, CALL, mount_opts, "show a volume as a file, DIR/VOLUME",
+     "Makes the folder DIR a FUSE file system with one file per volume; a DIR that the daemon has "
+     "mounted gets one more file. With a loop device the file carries any file system, without any "
+     "other kernel module. With --disk the command itself serves the file, until DIR is unmounted "
+     "or Ctrl-C; unmount what stands on the file first. A punched hole gives clusters back, so "
+     "fstrim works; after growing the volume tell the loop device by losetup -c.",
+     "  ashlar mount tank/vol1 /mnt/ashlar\n"
+     "  losetup -f --show --direct-io=on /mnt/ashlar/vol1\n"
+     "  mkfs.ext4 /dev/loop0 && mount /dev/loop0 /mnt/vol1",
+     cli_mount},
+    {"umount", "DIR", 1, 1, CLI_C_DAEMON, umount_opts, "unmount a folder of `ashlar mount`",
+     "For the daemon's mounts; one that `ashlar mount --disk` serves ends by fusermount3 -u DIR.",
+     NULL, cli_umount},
 
     {"ls", "[POOL]", 0, 1, LIST, NULL, "list volumes", NULL, NULL, cli_volume_list},
     {"tree", "[POOL]", 0, 1, LIST, NULL,

@@ -14,7 +14,7 @@ static const struct {
     {"Pools", "pool create", "pool show"},
     {"Volumes", "volume create", "volume list"},
     {"Snapshots and clones", "snapshot create", "clone create"},
-    {"Exports", "export add", "export listen"},
+    {"Exports", "export add", "umount"},
     {"Looking around", "ls", "help"},
 };
 

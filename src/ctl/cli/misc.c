@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Commands that tell about Ashlar itself. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "ctl/cli/cmd.h"
+#include "export/fuse/fuse.h"
 #include "pool/lvs/check.h"
 
 int cli_explain(struct cli *cli, struct ash_err *err)
@@ -55,11 +55,13 @@ int cli_version(struct cli *cli, struct ash_err *err)
         ash_jsonw_obj(&w, NULL);
         ash_jsonw_str(&w, "version", ASH_VERSION);
         ash_jsonw_str(&w, "json_c", json_c_version());
+        ash_jsonw_str(&w, "libfuse", fexp_library() ? fexp_library() : "");
         ash_jsonw_str(&w, "compiler", __VERSION__);
         ash_jsonw_obj_end(&w);
         cli_out(cli, "\n");
     } else {
-        cli_out(cli, "ashlar %s (json-c %s, compiled by %s)\n", ASH_VERSION, json_c_version(),
+        cli_out(cli, "ashlar %s (json-c %s, %s%s, compiled by %s)\n", ASH_VERSION, json_c_version(),
+                fexp_library() ? "libfuse " : "no libfuse", fexp_library() ? fexp_library() : "",
                 __VERSION__);
     }
     return CLI_DONE;
@@ -136,82 +138,4 @@ int cli_commands(struct cli *cli, struct ash_err *err)
             cli_out(cli, "%s\n", c->name);
     }
     return CLI_DONE;
-}
-
-/* ---------------------------------------------------------------- doctor */
-
-struct finding {
-    const char *key;
-    char text[600];
-    bool ok;
-};
-
-static bool try_backend(enum rt_backend backend, char *text, size_t n_text)
-{
-    struct rt_opts opts;
-    struct rt *rt = NULL;
-    struct ash_err err = {.reason = ASH_OK};
-    rt_opts_init(&opts);
-    opts.backend = backend;
-    opts.n_reactors = 1;
-    int rc = rt_create(&opts, &rt, &err);
-    snprintf(text, n_text, "%s", rc ? err.text : "works");
-    rt_destroy(rt);
-    return !rc;
-}
-
-int cli_doctor(struct cli *cli, struct ash_err *err)
-{
-    struct finding f[8] = {{.key = "system", .ok = true},
-                           {.key = "cpus", .ok = true},
-                           {.key = "io_uring"},
-                           {.key = "epoll"},
-                           {.key = "chosen", .ok = true},
-                           {.key = "open files", .ok = true},
-                           {.key = "locked memory", .ok = true},
-                           {.key = "control socket", .ok = true}};
-    char size[32], sock[200];
-    (void)err;
-    snprintf(f[0].text, sizeof(f[0].text), "%s", cli->host->os_text());
-    snprintf(f[1].text, sizeof(f[1].text), "%u", cli->host->n_cpus());
-    f[2].ok = try_backend(RT_BACKEND_URING, f[2].text, sizeof(f[2].text));
-    if (!f[2].ok && cli->host->uring_disabled() > 0)
-        snprintf(f[2].text, sizeof(f[2].text),
-                 "switched off: kernel.io_uring_disabled is %d (sysctl)",
-                 cli->host->uring_disabled());
-    f[3].ok = try_backend(RT_BACKEND_EPOLL, f[3].text, sizeof(f[3].text));
-    const char *forced = cli->host->env("ASHLAR_IO");
-    snprintf(f[4].text, sizeof(f[4].text), "%s%s",
-             forced    ? forced
-             : f[2].ok ? "uring"
-                       : "epoll",
-             forced    ? " (by $ASHLAR_IO)"
-             : f[2].ok ? ""
-                       : ", with worker threads for files");
-    uint64_t n_files = cli->host->max_files(), locked = cli->host->max_locked_bytes();
-    snprintf(f[5].text, sizeof(f[5].text), "%" PRIu64 "%s", n_files,
-             n_files < 4096 ? " (few for many connections: raise RLIMIT_NOFILE)" : "");
-    f[5].ok = n_files >= 4096;
-    snprintf(f[6].text, sizeof(f[6].text), "%s",
-             locked == UINT64_MAX ? "no limit" : ash_format_size(locked, size, sizeof(size)));
-    snprintf(f[7].text, sizeof(f[7].text), "%s", cli_socket_path(cli, sock, sizeof(sock)));
-    struct ash_jsonw w;
-    ash_jsonw_init(&w, &cli->out);
-    if (cli->json)
-        ash_jsonw_obj(&w, NULL);
-    for (size_t i = 0; i < ASH_N_ELEMS(f); i++) {
-        if (cli->json) {
-            ash_jsonw_obj(&w, f[i].key);
-            ash_jsonw_bool(&w, "ok", f[i].ok);
-            ash_jsonw_str(&w, "text", f[i].text);
-            ash_jsonw_obj_end(&w);
-        } else {
-            cli_out(cli, "%-15s %s %s\n", f[i].key, f[i].ok ? " " : "!", f[i].text);
-        }
-    }
-    if (cli->json) {
-        ash_jsonw_obj_end(&w);
-        cli_out(cli, "\n");
-    }
-    return f[2].ok || f[3].ok ? CLI_DONE : CLI_FAILED;
 }

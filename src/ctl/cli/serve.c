@@ -45,6 +45,13 @@ static void on_term(struct rt_signal *sig)
     on_signal(ash_container_of(sig, struct cli_stop, term_sig));
 }
 
+/* What the engine itself has to say; it comes on the control reactor. */
+static void on_engine_log(void *arg, enum rt_log_level level, const char *module, const char *text)
+{
+    struct cli_stop *s = arg;
+    cli_log(s->cli, (int)level, "%s: %s", module, text);
+}
+
 int cli_stop_init(struct cli_stop *s, struct cli *cli, struct ash_err *err)
 {
     *s = (struct cli_stop){.cli = cli, .event = RT_EVENT_INIT};
@@ -57,6 +64,7 @@ int cli_stop_init(struct cli_stop *s, struct cli *cli, struct ash_err *err)
             rt_signal_unwatch(&s->int_sig);
     }
     s->watches = !rc;
+    rt_set_log(rt_world(), on_engine_log, s);
     return rc ? ash_err_set_rc(err, rc, ASH_E_RT_SETUP, NULL, "watching signals: %s",
                                ash_strerror(rc))
               : 0;
@@ -70,6 +78,7 @@ void cli_stop_wait(struct cli_stop *s)
 
 void cli_stop_fini(struct cli_stop *s)
 {
+    rt_set_log(rt_world(), NULL, NULL);
     if (s->watches) {
         rt_signal_unwatch(&s->int_sig);
         rt_signal_unwatch(&s->term_sig);

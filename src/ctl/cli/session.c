@@ -85,45 +85,25 @@ int cli_disk_uri(struct cli *cli, const char *disk, struct ash_buf *out, struct 
     return out->failed ? ash_err_set(err, ASH_E_NO_MEMORY, NULL, "no memory") : 0;
 }
 
-/* Files and block devices are opened read-only by a method: URIs have no word for it. Returns
- * -ENOTSUP without an error when the URI is of another kind. */
-static int add_read_only(struct ash_engine *engine, const char *text, char **ret_name,
-                         struct ash_err *err)
+/* Say in the URI of a file or block device that it is not to be written. Other devices are made as
+ * they are: nothing outside of this process depends on them. */
+static void make_read_only(struct ash_buf *uri)
 {
-    struct bdev_uri uri = {0};
     struct ash_buf out = {0};
-    struct json_object *params = json_object_new_object();
+    const char *text = ash_buf_text(uri);
     if (text[0] == '/') {
-        json_object_object_add(params, "filename", json_object_new_string(text));
+        ash_buf_str(&out, "aio://");
+        for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+            ash_buf_fmt(&out, strchr("%?#", *p) || *p <= ' ' || *p >= 0x7f ? "%%%02X" : "%c", *p);
+        ash_buf_str(&out, "?readonly");
+    } else if (ash_starts_with(text, "aio:") || ash_starts_with(text, "uring:")) {
+        ash_buf_add(&out, text, strcspn(text, "#"));
+        ash_buf_fmt(&out, "%creadonly", strchr(ash_buf_text(&out), '?') ? '&' : '?');
     } else {
-        int rc = bdev_uri_parse(text, &uri, err);
-        if (!rc && strcmp(uri.scheme, "aio") && strcmp(uri.scheme, "uring"))
-            rc = -ENOTSUP;
-        if (rc) {
-            bdev_uri_free(&uri);
-            json_object_put(params);
-            return rc;
-        }
-        json_object_object_add(params, "filename", json_object_new_string(uri.path));
-        for (size_t i = 0; i < uri.n_query; i++) {
-            const char *key = uri.query[i].key, *value = uri.query[i].value;
-            uint64_t n;
-            if (!strcmp(key, "blk_size") && !ash_parse_u64(value, UINT32_MAX, &n))
-                json_object_object_add(params, "block_size", json_object_new_uint64(n));
-            else if (strcmp(key, "rescan"))
-                json_object_object_add(params, key, json_object_new_string(value));
-        }
+        return;
     }
-    const char *path = cli_jstr(params, "filename");
-    json_object_object_add(params, "name", json_object_new_string(path));
-    json_object_object_add(params, "readonly", json_object_new_boolean(true));
-    int rc = jsonrpc_call(engine, "bdev_aio_create", params, &out, err);
-    if (!rc && ret_name && !(*ret_name = rt_strdup(path)))
-        rc = ash_err_set(err, ASH_E_NO_MEMORY, path, "no memory");
-    ash_buf_free(&out);
-    bdev_uri_free(&uri);
-    json_object_put(params);
-    return rc;
+    ash_buf_free(uri);
+    *uri = out;
 }
 
 int cli_add_disk(struct cli *cli, struct ash_engine *engine, const char *disk, bool read_only,
@@ -132,12 +112,11 @@ int cli_add_disk(struct cli *cli, struct ash_engine *engine, const char *disk, b
     ASH_CLEANUP(ash_buf_free) struct ash_buf uri = {0};
     char *name = NULL;
     int rc = cli_disk_uri(cli, disk, &uri, err);
-    if (!rc && read_only) {
-        rc = add_read_only(engine, ash_buf_text(&uri), &name, err);
-        read_only = rc != -ENOTSUP || (err && err->reason != ASH_OK);
-        rc = read_only ? rc : 0;
-    }
-    if (!rc && !read_only)
+    if (!rc && read_only)
+        make_read_only(&uri);
+    if (!rc && uri.failed)
+        rc = ash_err_set(err, ASH_E_NO_MEMORY, NULL, "no memory");
+    if (!rc)
         rc = bdev_create_uri(ash_engine_bdevs(engine), ash_buf_text(&uri), &name, err);
     if (rc)
         return ash_err_while(err, rc, "opening disk %s", disk);

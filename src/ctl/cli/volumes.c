@@ -70,8 +70,9 @@ int cli_volume_create(struct cli *cli, struct ash_err *err)
         rc = ash_err_set(err, ASH_E_USAGE, NULL, "--thick and --thin exclude each other");
     if (rc)
         return rc;
-    struct json_object *p = cli_params("lvs_name", pool, "lvol_name", name, "clear_method",
-                                       cli_opt(cli, "clear"), NULL);
+    struct json_object *p =
+        cli_params("lvs_name", pool, "lvol_name", name, "clear_method", cli_opt(cli, "clear"),
+                   "lvol_uuid", cli_opt(cli, "uuid"), NULL);
     json_object_object_add(p, "size", json_object_new_uint64(size));
     json_object_object_add(p, "thin_provision", json_object_new_boolean(!cli_flag(cli, "thick")));
     return print_id(cli, "bdev_lvol_create", p, err);
@@ -240,7 +241,9 @@ int cli_snapshot_create(struct cli *cli, struct ash_err *err)
     if (rc)
         return rc;
     return print_id(cli, "bdev_lvol_snapshot",
-                    cli_params("lvol_name", cli->args[0], "snapshot_name", name, NULL), err);
+                    cli_params("lvol_name", cli->args[0], "snapshot_name", name, "lvol_uuid",
+                               cli_opt(cli, "uuid"), NULL),
+                    err);
 }
 
 int cli_clone_create(struct cli *cli, struct ash_err *err)
@@ -253,12 +256,14 @@ int cli_clone_create(struct cli *cli, struct ash_err *err)
         return rc ? rc
                   : print_id(cli, "bdev_lvol_clone_bdev",
                              cli_params("bdev", cli->args[0], "lvs_name", pool, "clone_name", name,
-                                        NULL),
+                                        "lvol_uuid", cli_opt(cli, "uuid"), NULL),
                              err);
     }
     rc = name_in(cli->args[0], cli->args[1], &name, err);
     if (rc)
         return rc;
     return print_id(cli, "bdev_lvol_clone",
-                    cli_params("snapshot_name", cli->args[0], "clone_name", name, NULL), err);
+                    cli_params("snapshot_name", cli->args[0], "clone_name", name, "lvol_uuid",
+                               cli_opt(cli, "uuid"), NULL),
+                    err);
 }

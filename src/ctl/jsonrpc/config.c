@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 
 #include "base/assert.h"
+#include "export/fuse/fuse.h"
 #include "export/nbd/nbd.h"
 
 /* ------------------------------------------------------------------- saving */
@@ -29,6 +30,7 @@ static void entry_end(struct ash_jsonw *w)
 
 static void dump_scheduler(struct jsonrpc *rpc, struct ash_jsonw *w)
 {
+    rpc_dump_kept(rpc, "scheduler_set_options", w);
     if (!rpc->hints.has_scheduler)
         return;
     entry_begin(w, "framework_set_scheduler");
@@ -49,6 +51,16 @@ static void dump_iobuf(struct jsonrpc *rpc, struct ash_jsonw *w)
     ash_jsonw_u64(w, "large_bufsize", h->large_bufsize);
     ash_jsonw_bool(w, "enable_numa", h->enable_numa);
     entry_end(w);
+}
+
+static void dump_sock(struct jsonrpc *rpc, struct ash_jsonw *w)
+{
+    rpc_dump_kept(rpc, "sock_impl_set_options", w);
+}
+
+static void dump_accel(struct jsonrpc *rpc, struct ash_jsonw *w)
+{
+    rpc_dump_kept(rpc, "accel_set_options", w);
 }
 
 static void dump_qos(struct bdev *bdev, struct ash_jsonw *w)
@@ -76,6 +88,13 @@ static void dump_bdev(struct bdev *bdev, struct ash_jsonw *w)
         entry_begin(w, "bdev_enable_histogram");
         ash_jsonw_str(w, "name", bdev->name);
         ash_jsonw_bool(w, "enable", true);
+        struct bdev_hist_opts opts;
+        bdev_histogram_opts(bdev, &opts);
+        if (opts.type >= 0)
+            ash_jsonw_str(w, "opc", bdev_io_type_name((enum bdev_io_type)opts.type));
+        ash_jsonw_u64(w, "granularity", opts.granularity);
+        ash_jsonw_u64(w, "min_nsec", opts.min_ns);
+        ash_jsonw_u64(w, "max_nsec", opts.max_ns);
         entry_end(w);
     }
 }
@@ -96,6 +115,7 @@ static void dump_bdevs(struct jsonrpc *rpc, struct ash_jsonw *w)
 {
     struct bdev_mgr *mgr = ash_engine_bdevs(rpc->engine);
     dump_bdev_options(rpc, w);
+    rpc_dump_kept(rpc, "bdev_nvme_set_options", w);
     for (size_t i = 0; i < rpc->examine_names.n_items; i++) {
         entry_begin(w, "bdev_examine");
         ash_jsonw_str(w, "name", rpc->examine_names.items[i]);
@@ -121,6 +141,19 @@ static void dump_export(const struct nbd_export_info *info, void *arg)
     entry_end(w);
 }
 
+static void dump_file(const struct fexp_info *info, void *arg)
+{
+    struct ash_jsonw *w = arg;
+    if (!info->name)
+        return;
+    entry_begin(w, "fuse_mount");
+    ash_jsonw_str(w, "bdev", info->bdev);
+    ash_jsonw_str(w, "dir", info->dir);
+    ash_jsonw_str(w, "name", info->name);
+    ash_jsonw_bool(w, "readonly", info->read_only);
+    entry_end(w);
+}
+
 static void dump_nbd(struct jsonrpc *rpc, struct ash_jsonw *w)
 {
     struct nbd_server *srv = ash_engine_nbd(rpc->engine);
@@ -131,13 +164,16 @@ static void dump_nbd(struct jsonrpc *rpc, struct ash_jsonw *w)
         entry_end(w);
     }
     nbd_for_each_export(srv, dump_export, w);
+    struct fexp_server *files;
+    if (!fexp_server(rpc->engine, &files, NULL)) /* else built without: nothing to save */
+        fexp_for_each(files, dump_file, w);
 }
 
 static const struct {
     const char *name;
     void (*dump)(struct jsonrpc *rpc, struct ash_jsonw *w);
-} subsystems[] = {
-    {"scheduler", dump_scheduler}, {"iobuf", dump_iobuf}, {"bdev", dump_bdevs}, {"nbd", dump_nbd}};
+} subsystems[] = {{"scheduler", dump_scheduler}, {"sock", dump_sock},  {"iobuf", dump_iobuf},
+                  {"accel", dump_accel},         {"bdev", dump_bdevs}, {"nbd", dump_nbd}};
 
 int rpc_dump_subsystem(struct jsonrpc *rpc, const char *subsystem, struct ash_jsonw *w)
 {

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <json-c/json.h>
+
 #include "base/assert.h"
 
 #define TICK_RATE     1000000000ull
@@ -168,7 +170,8 @@ struct iostat_params {
 static const struct ash_param iostat_table[] = {
     ASH_PARAM_OPT(struct iostat_params, names, ASH_P_STRLIST, "devices; all when absent"),
     ASH_PARAM(struct iostat_params, name, ASH_P_STR, 0, NULL, "one device (older clients)"),
-    ASH_PARAM(struct iostat_params, per_channel, ASH_P_BOOL, 0, "false", "only false is supported"),
+    ASH_PARAM(struct iostat_params, per_channel, ASH_P_BOOL, 0, "false",
+              "numbers of each thread that uses the device; of one device only"),
     ASH_PARAM_ENUM(struct iostat_params, reset_mode, 0, "none", reset_modes,
                    "what is reset after the reading: all, maxmin, error, none"),
     {0},
@@ -192,9 +195,39 @@ static int iostat_check(struct ash_call *call, const struct iostat_params *p,
         if (names_add(names, name))
             return ash_err_set(call->err, ASH_E_NO_MEMORY, NULL, "no memory for a list of names");
     }
-    if (p->per_channel)
-        return ash_err_set(call->err, ASH_E_NOT_SUPPORTED, NULL,
-                           "numbers per channel are not kept apart");
+    return 0;
+}
+
+/* As SPDK: errors are told of the whole device only. */
+static int channel_iostat(struct ash_call *call, const char *name, enum bdev_stat_reset reset)
+{
+    struct bdev *bdev = bdev_find(call->bdevs, name);
+    if (!bdev)
+        return rpc_no_bdev(call, name);
+    unsigned n = rt_n_reactors(rt_world());
+    struct bdev_channel_stats *stats = rt_alloc(n * sizeof(*stats));
+    if (!stats)
+        return ash_err_set(call->err, ASH_E_NO_MEMORY, name, "no memory for statistics");
+    struct ash_jsonw *w = call->result;
+    ash_jsonw_obj(w, NULL);
+    ash_jsonw_u64(w, "tick_rate", TICK_RATE);
+    ash_jsonw_u64(w, "ticks", rt_now_ns());
+    ash_jsonw_str(w, "name", bdev->name);
+    ash_jsonw_arr(w, "channels");
+    bdev_get_channel_stats(bdev, reset, stats);
+    for (unsigned i = 0; i < n; i++) {
+        struct bdev_stats *st = &stats[i].stats;
+        if (stats[i].n_users == 0)
+            continue;
+        st->n_failed = st->n_nomem = st->n_miscompare = st->n_aborted = 0;
+        ash_jsonw_obj(w, NULL);
+        ash_jsonw_u64(w, "thread_id", i + 1);
+        dump_stats(w, st);
+        ash_jsonw_obj_end(w);
+    }
+    ash_jsonw_arr_end(w);
+    ash_jsonw_obj_end(w);
+    rt_free(stats);
     return 0;
 }
 
@@ -207,6 +240,8 @@ static int get_iostat(struct ash_call *call, void *params)
     if (rc)
         return rc;
     bool is_all = !p->name && !p->has_names;
+    if (p->per_channel)
+        return channel_iostat(call, names.items[0], (enum bdev_stat_reset)p->reset_mode);
     ash_jsonw_obj(w, NULL);
     ash_jsonw_u64(w, "tick_rate", TICK_RATE);
     ash_jsonw_u64(w, "ticks", rt_now_ns());
@@ -222,6 +257,9 @@ static int get_iostat(struct ash_call *call, void *params)
         struct bdev_stats stats = {0};
         bdev_get_stats(bdev, (enum bdev_stat_reset)p->reset_mode, &stats);
         dump_stats(w, &stats);
+        bdev = bdev_find(call->bdevs, names.items[i]);
+        if (bdev)
+            rpc_dump_queue_depth(rpc_of(call->engine), bdev->name, w);
         ash_jsonw_obj_end(w);
     }
     ash_jsonw_arr_end(w);
@@ -336,6 +374,64 @@ static int get_histogram(struct ash_call *call, void *params)
     ash_jsonw_u64(w, "tsc_rate", TICK_RATE);
     ash_jsonw_obj_end(w);
     return 0;
+}
+
+struct borders_params {
+    char *name;
+    struct json_object *borders;
+};
+
+static const struct ash_param borders_table[] = {
+    ASH_PARAM(struct borders_params, name, ASH_P_STR, ASH_P_REQUIRED, NULL, "device"),
+    ASH_PARAM(struct borders_params, borders, ASH_P_JSON, ASH_P_REQUIRED, NULL,
+              "list of latencies in microseconds, ascending"),
+    {0},
+};
+
+static int take_borders(struct ash_call *call, struct json_object *list, uint64_t *ret_ns)
+{
+    for (size_t i = 0; i < json_object_array_length(list); i++) {
+        struct json_object *v = json_object_array_get_idx(list, i);
+        bool is_int = json_object_is_type(v, json_type_int) && json_object_get_int64(v) >= 0;
+        if (!is_int || __builtin_mul_overflow(json_object_get_uint64(v), 1000ull, &ret_ns[i]) ||
+            (i && ret_ns[i] <= ret_ns[i - 1]))
+            return ash_err_set(call->err, ASH_E_BAD_PARAMETER_TYPE, "borders",
+                               "parameter 'borders' must be ascending numbers");
+    }
+    return 0;
+}
+
+static int get_histogram_borders(struct ash_call *call, void *params)
+{
+    const struct borders_params *p = params;
+    struct bdev *bdev = bdev_find(call->bdevs, p->name);
+    if (!bdev)
+        return rpc_no_bdev(call, p->name);
+    if (!json_object_is_type(p->borders, json_type_array) ||
+        json_object_array_length(p->borders) == 0)
+        return ash_err_set(call->err, ASH_E_BAD_PARAMETER_TYPE, "borders",
+                           "parameter 'borders' must be a list of numbers");
+    size_t n = json_object_array_length(p->borders);
+    uint64_t *borders = rt_alloc(n * sizeof(*borders)),
+             *counts = rt_alloc((n + 1) * sizeof(*counts));
+    int rc = borders && counts ? take_borders(call, p->borders, borders)
+                               : ash_err_set(call->err, ASH_E_NO_MEMORY, p->name, "no memory");
+    if (rc == 0) {
+        rc = bdev_histogram_borders(bdev, borders, n, counts);
+        if (rc)
+            rpc_fail(call, rc, RPC_INTERNAL_ERROR, NULL);
+    }
+    if (rc == 0) {
+        ash_jsonw_obj(call->result, NULL);
+        ash_jsonw_arr(call->result, "borders_count");
+        for (size_t i = 0; i <= n; i++)
+            ash_jsonw_u64(call->result, NULL, counts[i]);
+        ash_jsonw_arr_end(call->result);
+        ash_jsonw_obj_end(call->result);
+    }
+    rt_free(borders);
+    rt_free(counts);
+    return rc;
 }
 
 /* --------------------------------------------------------------------- QoS */
@@ -465,6 +561,12 @@ const struct ash_method rpc_bdev_methods[] = {
      .params_bytes = sizeof(struct name_params),
      .flags = ASH_M_READ_ONLY,
      .run = get_histogram},
+    {.name = "bdev_get_histogram_borders",
+     .help = "How many I/Os were below, between and from given latencies on",
+     .params = borders_table,
+     .params_bytes = sizeof(struct borders_params),
+     .flags = ASH_M_READ_ONLY,
+     .run = get_histogram_borders},
     {.name = "bdev_set_qos_limit",
      .help = "Limit the I/O of a device; what is not given stays as it is",
      .params = qos_table,

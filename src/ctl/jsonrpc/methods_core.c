@@ -86,16 +86,21 @@ static int wait_init(struct ash_call *call, void *params)
 static int get_subsystems(struct ash_call *call, void *params)
 {
     static const struct {
-        const char *name, *depends_on;
-    } subsystems[] = {{"scheduler", NULL}, {"iobuf", NULL}, {"bdev", "iobuf"}, {"nbd", "bdev"}};
+        const char *name, *depends_on[4];
+    } subsystems[] = {{"scheduler", {NULL}},
+                      {"sock", {NULL}},
+                      {"iobuf", {NULL}},
+                      {"accel", {"iobuf"}},
+                      {"bdev", {"accel", "sock", "iobuf"}},
+                      {"nbd", {"bdev"}}};
     struct ash_jsonw *w = call->result;
     ash_jsonw_arr(w, NULL);
     for (size_t i = 0; i < ASH_N_ELEMS(subsystems); i++) {
         ash_jsonw_obj(w, NULL);
         ash_jsonw_str(w, "subsystem", subsystems[i].name);
         ash_jsonw_arr(w, "depends_on");
-        if (subsystems[i].depends_on)
-            ash_jsonw_str(w, NULL, subsystems[i].depends_on);
+        for (const char *const *d = subsystems[i].depends_on; *d; d++)
+            ash_jsonw_str(w, NULL, *d);
         ash_jsonw_arr_end(w);
         ash_jsonw_obj_end(w);
     }
@@ -241,6 +246,120 @@ static int get_thread_stats(struct ash_call *call, void *params)
     return 0;
 }
 
+/* Reactors wait for events: nothing is polled. */
+static int get_pollers(struct ash_call *call, void *params)
+{
+    static const char *const kinds[] = {"active_pollers", "timed_pollers", "paused_pollers"};
+    struct ash_jsonw *w = call->result;
+    ash_jsonw_obj(w, NULL);
+    ash_jsonw_u64(w, "tick_rate", TICK_RATE);
+    ash_jsonw_arr(w, "threads");
+    for (unsigned i = 0; i < rt_n_reactors(rt_world()); i++) {
+        char text[32];
+        ash_jsonw_obj(w, NULL);
+        thread_name(i, text, sizeof(text));
+        ash_jsonw_str(w, "name", text);
+        ash_jsonw_u64(w, "id", i + 1);
+        for (size_t k = 0; k < ASH_N_ELEMS(kinds); k++) {
+            ash_jsonw_arr(w, kinds[k]);
+            ash_jsonw_arr_end(w);
+        }
+        ash_jsonw_obj_end(w);
+    }
+    ash_jsonw_arr_end(w);
+    ash_jsonw_obj_end(w);
+    return 0;
+}
+
+struct channel_row {
+    char name[128];
+    unsigned n_users[RT_MAX_REACTORS];
+};
+
+/* Who uses which device. The list of devices may change while each is asked. */
+static int collect_channels(struct ash_call *call, struct channel_row **ret_rows, size_t *ret_n)
+{
+    size_t n = 0, n_rows = 0;
+    for (struct bdev *b = bdev_next(call->bdevs, NULL); b; b = bdev_next(call->bdevs, b))
+        n++;
+    struct channel_row *rows = rt_alloc((n + 1) * sizeof(*rows));
+    struct bdev_channel_stats *stats = rt_alloc(rt_n_reactors(rt_world()) * sizeof(*stats));
+    if (!rows || !stats) {
+        rt_free(rows);
+        rt_free(stats);
+        return ash_err_set(call->err, ASH_E_NO_MEMORY, NULL, "no memory for a list of channels");
+    }
+    for (struct bdev *b = bdev_next(call->bdevs, NULL); b && n_rows < n;
+         b = bdev_next(call->bdevs, b))
+        snprintf(rows[n_rows++].name, sizeof(rows[0].name), "%s", b->name ? b->name : "");
+    for (size_t i = 0; i < n_rows; i++) {
+        struct bdev *b = bdev_find(call->bdevs, rows[i].name);
+        if (!b)
+            continue;
+        bdev_get_channel_stats(b, BDEV_RESET_NONE, stats);
+        for (unsigned k = 0; k < rt_n_reactors(rt_world()); k++)
+            rows[i].n_users[k] = stats[k].n_users;
+    }
+    rt_free(stats);
+    *ret_rows = rows;
+    *ret_n = n_rows;
+    return 0;
+}
+
+static int get_io_channels(struct ash_call *call, void *params)
+{
+    struct channel_row *rows = NULL;
+    size_t n_rows = 0;
+    int rc = collect_channels(call, &rows, &n_rows);
+    if (rc)
+        return rc;
+    struct ash_jsonw *w = call->result;
+    ash_jsonw_obj(w, NULL);
+    ash_jsonw_u64(w, "tick_rate", TICK_RATE);
+    ash_jsonw_arr(w, "threads");
+    for (unsigned i = 0; i < rt_n_reactors(rt_world()); i++) {
+        char text[160];
+        ash_jsonw_obj(w, NULL);
+        thread_name(i, text, sizeof(text));
+        ash_jsonw_str(w, "name", text);
+        ash_jsonw_u64(w, "id", i + 1);
+        ash_jsonw_arr(w, "io_channels");
+        for (size_t k = 0; k < n_rows; k++) {
+            if (rows[k].n_users[i] == 0)
+                continue;
+            snprintf(text, sizeof(text), "bdev_%s", rows[k].name);
+            ash_jsonw_obj(w, NULL);
+            ash_jsonw_str(w, "name", text);
+            ash_jsonw_u64(w, "ref", rows[k].n_users[i]);
+            ash_jsonw_obj_end(w);
+        }
+        ash_jsonw_arr_end(w);
+        ash_jsonw_obj_end(w);
+    }
+    ash_jsonw_arr_end(w);
+    ash_jsonw_obj_end(w);
+    rt_free(rows);
+    return 0;
+}
+
+struct monitor_params {
+    bool enabled;
+};
+
+static const struct ash_param monitor_table[] = {
+    ASH_PARAM(struct monitor_params, enabled, ASH_P_BOOL, 0, "false",
+              "accepted: switches of threads are not watched"),
+    {0},
+};
+
+static int monitor_context_switch(struct ash_call *call, void *params)
+{
+    ash_jsonw_obj(call->result, NULL);
+    ash_jsonw_bool(call->result, "enabled", false);
+    ash_jsonw_obj_end(call->result);
+    return 0;
+}
+
 /* --------------------------------------------------------------- scheduler */
 
 struct set_scheduler_params {
@@ -282,13 +401,16 @@ static int set_scheduler(struct ash_call *call, void *params)
 
 static int get_scheduler(struct ash_call *call, void *params)
 {
-    const struct rpc_hints *hints = &rpc_of(call->engine)->hints;
+    struct jsonrpc *rpc = rpc_of(call->engine);
+    const struct rpc_hints *hints = &rpc->hints;
+    struct json_object *mask = rpc_kept_value(rpc, "scheduler_set_options", "isolated_core_mask");
+    struct json_object *core = rpc_kept_value(rpc, "scheduler_set_options", "scheduling_core");
     struct ash_jsonw *w = call->result;
     ash_jsonw_obj(w, NULL);
     ash_jsonw_str(w, "scheduler_name", "static");
     ash_jsonw_u64(w, "scheduler_period", hints->scheduler_period_us);
-    ash_jsonw_str(w, "isolated_core_mask", "");
-    ash_jsonw_u64(w, "scheduling_core", 0);
+    ash_jsonw_str(w, "isolated_core_mask", mask ? json_object_get_string(mask) : "");
+    ash_jsonw_u64(w, "scheduling_core", core ? json_object_get_uint64(core) : 0);
     ash_jsonw_obj_end(w);
     return 0;
 }
@@ -338,11 +460,23 @@ static int set_iobuf_options(struct ash_call *call, void *params)
     return 0;
 }
 
+/* Buffers come from the system when they are needed: no module has a pool to tell about. */
+static int get_iobuf_stats(struct ash_call *call, void *params)
+{
+    ash_jsonw_arr(call->result, NULL);
+    ash_jsonw_arr_end(call->result);
+    return 0;
+}
+
 /* ----------------------------------------------------------- notifications */
 
 static int get_types(struct ash_call *call, void *params)
 {
-    static const char *const types[] = {"bdev_register", "bdev_unregister", "bdev_resize"};
+    /* SPDK's, then ours */
+    static const char *const types[] = {
+        "bdev_register",    "bdev_unregister",    "bdev_resize",
+        "loopback_removed", "pool_open",          "pool_open_failed",
+        "pool_close",       "pool_usage_warning", "pool_usage_critical"};
     ash_jsonw_arr(call->result, NULL);
     for (size_t i = 0; i < ASH_N_ELEMS(types); i++)
         ash_jsonw_str(call->result, NULL, types[i]);
@@ -435,6 +569,19 @@ const struct ash_method rpc_core_methods[] = {
      .help = "Busy and idle time of the worker threads",
      .flags = ASH_M_NO_PARAMS | ASH_M_READ_ONLY,
      .run = get_thread_stats},
+    {.name = "thread_get_pollers",
+     .help = "The worker threads; they wait for events and poll nothing",
+     .flags = ASH_M_NO_PARAMS | ASH_M_READ_ONLY,
+     .run = get_pollers},
+    {.name = "thread_get_io_channels",
+     .help = "Which worker thread uses which devices, and how often",
+     .flags = ASH_M_NO_PARAMS | ASH_M_READ_ONLY,
+     .run = get_io_channels},
+    {.name = "framework_monitor_context_switch",
+     .help = "Accepted for compatibility: always off",
+     .params = monitor_table,
+     .params_bytes = sizeof(struct monitor_params),
+     .run = monitor_context_switch},
     {.name = "spdk_kill_instance",
      .help = "End the daemon as if the signal had come",
      .params = kill_table,
@@ -454,6 +601,10 @@ const struct ash_method rpc_core_methods[] = {
      .flags = ASH_M_STARTUP,
      .decode_code = RPC_INVALID_PARAMS,
      .run = set_iobuf_options},
+    {.name = "iobuf_get_stats",
+     .help = "Always an empty list: there are no pools of buffers",
+     .flags = ASH_M_NO_PARAMS | ASH_M_READ_ONLY,
+     .run = get_iobuf_stats},
     {.name = "notify_get_types",
      .help = "Kinds of events",
      .flags = ASH_M_NO_PARAMS | ASH_M_READ_ONLY,

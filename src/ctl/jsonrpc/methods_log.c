@@ -51,7 +51,19 @@ static int set_level(struct ash_call *call, void *params)
 static int set_print_level(struct ash_call *call, void *params)
 {
     struct level_params *p = params;
-    return take_level(call, p->level, &rpc_of(call->engine)->print_level);
+    struct jsonrpc *rpc = rpc_of(call->engine);
+    int rc = take_level(call, p->level, &rpc->print_level);
+    static const int levels[] = {
+        [JSONRPC_LOG_DISABLED] = 1, /* alerts only, of which there are none */
+        [JSONRPC_LOG_ERROR] = RT_LOG_ERR,
+        [JSONRPC_LOG_WARNING] = RT_LOG_WARN,
+        [JSONRPC_LOG_NOTICE] = RT_LOG_INFO - 1,
+        [JSONRPC_LOG_INFO] = RT_LOG_INFO,
+        [JSONRPC_LOG_DEBUG] = RT_LOG_DEBUG,
+    };
+    if (rc == 0)
+        rt_set_log_level(rt_world(), (enum rt_log_level)levels[rpc->print_level]);
+    return rc;
 }
 
 static int get_level(struct ash_call *call, void *params)

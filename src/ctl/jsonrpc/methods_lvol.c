@@ -89,6 +89,45 @@ static int say_volume(struct ash_call *call, const struct volume *vol)
     return 0;
 }
 
+/* A UUID that the caller chose must be nobody's: of no device or volume (those without a device,
+ * faulted and degraded, own theirs too), and of none that another call is just making. */
+static int claim_uuid(struct ash_call *call, struct rpc_uuid_claim *claim,
+                      const struct ash_uuid *uuid, bool taken, enum ash_reason reason)
+{
+    char text[ASH_UUID_TEXT_BYTES];
+    struct jsonrpc *rpc = rpc_of(call->engine);
+    if (ash_uuid_is_nil(uuid))
+        return 0;
+    ash_list_for_each (l, &rpc->uuid_claims)
+        taken =
+            taken || ash_uuid_equal(&ash_list_entry(l, struct rpc_uuid_claim, link)->uuid, uuid);
+    ash_uuid_format(uuid, text);
+    if (taken)
+        return ash_err_set(call->err, reason, text, "the UUID %s is taken", text);
+    claim->uuid = *uuid;
+    ash_list_push_tail(&rpc->uuid_claims, &claim->link);
+    return 0;
+}
+
+static int claim_volume_uuid(struct ash_call *call, struct rpc_uuid_claim *claim,
+                             const struct ash_uuid *uuid)
+{
+    char text[ASH_UUID_TEXT_BYTES];
+    ash_uuid_format(uuid, text);
+    return claim_uuid(call, claim, uuid,
+                      bdev_find(call->bdevs, text) || volume_find(call->pools, text),
+                      ASH_E_VOLUME_UUID_TAKEN);
+}
+
+int rpc_claim_pool_uuid(struct ash_call *call, struct rpc_uuid_claim *claim,
+                        const struct ash_uuid *uuid)
+{
+    return claim_uuid(call, claim, uuid, pool_find_uuid(call->pools, uuid), ASH_E_POOL_NAME_TAKEN);
+}
+
+#define LVOL_UUID_PARAM(st)                                                                        \
+    ASH_PARAM(st, lvol_uuid, ASH_P_UUID, 0, NULL, "UUID of the new volume; random when absent")
+
 /* ------------------------------------------------------------------- stores */
 
 static const struct ash_enum store_clear_methods[] = {
@@ -111,6 +150,7 @@ struct create_store_params {
     uint32_t cluster_sz, num_md_pages_per_cluster_ratio, md_page_size;
     int clear_method;
     bool force;
+    struct ash_uuid lvs_uuid;
 };
 
 static const struct ash_param create_store_table[] = {
@@ -128,12 +168,15 @@ static const struct ash_param create_store_table[] = {
               "bytes of a metadata page; 0: 4096"),
     ASH_PARAM(struct create_store_params, force, ASH_P_BOOL, 0, "false",
               "format the device even when it holds something"),
+    ASH_PARAM(struct create_store_params, lvs_uuid, ASH_P_UUID, 0, NULL,
+              "UUID of the store; random when absent"),
     {0},
 };
 
 static int create_store(struct ash_call *call, void *params)
 {
     const struct create_store_params *p = params;
+    struct rpc_uuid_claim claim ASH_CLEANUP(rpc_uuid_release) = RPC_UUID_CLAIM_INIT(claim);
     const struct bdev *bdev = bdev_find(call->bdevs, p->bdev_name);
     const char *by = NULL;
     if (!bdev)
@@ -152,12 +195,16 @@ static int create_store(struct ash_call *call, void *params)
                            p->cluster_sz ? ASH_E_POOL_BAD_RATIO : ASH_E_POOL_BAD_CLUSTER_SIZE,
                            p->lvs_name, "%s cannot be 0",
                            p->cluster_sz ? "the metadata ratio" : "the cluster size");
+    rc = rpc_claim_pool_uuid(call, &claim, &p->lvs_uuid);
+    if (rc)
+        return rc;
     struct pool_create_opts opts = {
         .cluster_bytes = p->cluster_sz,
         .md_page_bytes = p->md_page_size,
         .md_ratio_percent = p->num_md_pages_per_cluster_ratio,
         .clear = (enum pool_clear)p->clear_method,
         .force = p->force,
+        .uuid = p->lvs_uuid,
     };
     struct pool *pool = NULL;
     rc = pool_create(call->pools, p->bdev_name, p->lvs_name, &opts, &pool, call->err);
@@ -265,6 +312,7 @@ struct create_params {
     uint64_t size_in_mib, size;
     bool has_size_in_mib, has_size, thin_provision;
     int clear_method;
+    struct ash_uuid lvol_uuid;
 };
 
 static const struct ash_param create_table[] = {
@@ -278,6 +326,7 @@ static const struct ash_param create_table[] = {
               "take clusters when they are written"),
     ASH_PARAM_ENUM(struct create_params, clear_method, 0, "default", clear_methods,
                    "default, none, unmap, write_zeroes: what happens to clusters given back"),
+    LVOL_UUID_PARAM(struct create_params),
     {0},
 };
 
@@ -301,6 +350,7 @@ static int take_size(struct ash_call *call, bool has_mib, uint64_t mib, bool has
 static int create_volume(struct ash_call *call, void *params)
 {
     const struct create_params *p = params;
+    struct rpc_uuid_claim claim ASH_CLEANUP(rpc_uuid_release) = RPC_UUID_CLAIM_INIT(claim);
     struct pool *pool = NULL;
     uint64_t size_bytes = 0;
     int rc = take_size(call, p->has_size_in_mib, p->size_in_mib, p->has_size, p->size, &size_bytes);
@@ -313,8 +363,11 @@ static int create_volume(struct ash_call *call, void *params)
     if (volume_find_in(pool, p->lvol_name))
         return ash_err_set(call->err, ASH_E_VOLUME_NAME_TAKEN, p->lvol_name,
                            "there is a volume '%s' already", p->lvol_name);
-    struct volume_create_opts opts = {.thin = p->thin_provision,
-                                      .clear = (enum pool_clear)p->clear_method};
+    rc = claim_volume_uuid(call, &claim, &p->lvol_uuid);
+    if (rc)
+        return rc;
+    struct volume_create_opts opts = {
+        .thin = p->thin_provision, .clear = (enum pool_clear)p->clear_method, .uuid = p->lvol_uuid};
     struct volume *vol = NULL;
     rc = volume_create(pool, p->lvol_name, size_bytes, &opts, &vol, call->err);
     if (rc == -EEXIST)
@@ -325,6 +378,7 @@ static int create_volume(struct ash_call *call, void *params)
 struct snapshot_params {
     char *lvol_name, *snapshot_name;
     struct json_object *xattrs;
+    struct ash_uuid lvol_uuid;
 };
 
 static const struct ash_param snapshot_table[] = {
@@ -333,16 +387,20 @@ static const struct ash_param snapshot_table[] = {
               "name of the snapshot"),
     ASH_PARAM(struct snapshot_params, xattrs, ASH_P_JSON, 0, NULL,
               "object of attributes for the snapshot: name to text"),
+    LVOL_UUID_PARAM(struct snapshot_params),
     {0},
 };
 
 static int snapshot(struct ash_call *call, void *params)
 {
     const struct snapshot_params *p = params;
-    struct volume_create_opts opts = {0};
+    struct rpc_uuid_claim claim ASH_CLEANUP(rpc_uuid_release) = RPC_UUID_CLAIM_INIT(claim);
+    struct volume_create_opts opts = {.uuid = p->lvol_uuid};
     struct volume_xattr *xattrs = NULL;
     struct volume *vol = NULL, *snap = NULL;
     int rc = rpc_find_volume(call, p->lvol_name, &vol);
+    if (rc == 0)
+        rc = claim_volume_uuid(call, &claim, &p->lvol_uuid);
     if (rc == 0)
         rc = rpc_take_xattrs(call, p->xattrs, &xattrs, &opts.n_xattrs);
     if (rc)
@@ -357,6 +415,7 @@ static int snapshot(struct ash_call *call, void *params)
 
 struct clone_params {
     char *snapshot_name, *clone_name;
+    struct ash_uuid lvol_uuid;
 };
 
 static const struct ash_param clone_table[] = {
@@ -364,24 +423,30 @@ static const struct ash_param clone_table[] = {
               "snapshot or read-only volume"),
     ASH_PARAM(struct clone_params, clone_name, ASH_P_STR, ASH_P_REQUIRED, NULL,
               "name of the clone"),
+    LVOL_UUID_PARAM(struct clone_params),
     {0},
 };
 
 static int clone_volume(struct ash_call *call, void *params)
 {
     const struct clone_params *p = params;
+    struct rpc_uuid_claim claim ASH_CLEANUP(rpc_uuid_release) = RPC_UUID_CLAIM_INIT(claim);
     struct volume *snap = NULL, *clone = NULL;
+    struct volume_create_opts opts = {.uuid = p->lvol_uuid};
     int rc = rpc_find_volume(call, p->snapshot_name, &snap);
+    if (rc == 0)
+        rc = claim_volume_uuid(call, &claim, &p->lvol_uuid);
     if (rc)
         return rc;
     rc = check_name(call, p->clone_name);
     if (rc == 0)
-        rc = volume_clone(snap, p->clone_name, NULL, &clone, call->err);
+        rc = volume_clone(snap, p->clone_name, &opts, &clone, call->err);
     return rc ? rpc_async(call, rc, RPC_INVALID_PARAMS) : say_volume(call, clone);
 }
 
 struct clone_bdev_params {
     char *bdev, *lvs_name, *clone_name;
+    struct ash_uuid lvol_uuid;
 };
 
 static const struct ash_param clone_bdev_table[] = {
@@ -391,12 +456,14 @@ static const struct ash_param clone_bdev_table[] = {
               "store of the clone"),
     ASH_PARAM(struct clone_bdev_params, clone_name, ASH_P_STR, ASH_P_REQUIRED, NULL,
               "name of the clone"),
+    LVOL_UUID_PARAM(struct clone_bdev_params),
     {0},
 };
 
 static int clone_bdev(struct ash_call *call, void *params)
 {
     const struct clone_bdev_params *p = params;
+    struct rpc_uuid_claim claim ASH_CLEANUP(rpc_uuid_release) = RPC_UUID_CLAIM_INIT(claim);
     struct pool *pool = pool_find(call->pools, p->lvs_name);
     if (!pool) {
         int rc = ash_err_set(call->err, ASH_E_POOL_NOT_FOUND, p->lvs_name, "there is no pool '%s'",
@@ -416,9 +483,13 @@ static int clone_bdev(struct ash_call *call, void *params)
         return rpc_fail(call, rc, RPC_INVALID_PARAMS,
                         "bdev is an lvol in same lvs as clone; use bdev_lvol_clone instead");
     }
-    int rc = check_name(call, p->clone_name);
+    int rc = claim_volume_uuid(call, &claim, &p->lvol_uuid);
+    if (rc)
+        return rc;
+    struct volume_create_opts opts = {.uuid = p->lvol_uuid};
+    rc = check_name(call, p->clone_name);
     if (rc == 0)
-        rc = volume_clone_bdev(pool, p->bdev, p->clone_name, NULL, &clone, call->err);
+        rc = volume_clone_bdev(pool, p->bdev, p->clone_name, &opts, &clone, call->err);
     return rc ? rpc_async(call, rc, RPC_INVALID_PARAMS) : say_volume(call, clone);
 }
 

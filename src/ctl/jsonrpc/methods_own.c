@@ -253,12 +253,16 @@ static const struct ash_param pool_create_table[] = {
 static int create_pool(struct ash_call *call, void *params)
 {
     const struct pool_create_params *p = params;
+    struct rpc_uuid_claim claim ASH_CLEANUP(rpc_uuid_release) = RPC_UUID_CLAIM_INIT(claim);
     if (p->cluster_size > UINT32_MAX)
         return ash_err_set(call->err, ASH_E_POOL_BAD_CLUSTER_SIZE, p->name,
                            "the cluster size is too large");
+    int rc = rpc_claim_pool_uuid(call, &claim, &p->uuid);
+    if (rc)
+        return rc;
     char *disk ASH_CLEANUP(free_name) = NULL;
     bool made;
-    int rc = take_disk(call, p->bdev, p->uri, &disk, &made);
+    rc = take_disk(call, p->bdev, p->uri, &disk, &made);
     if (rc)
         return rc;
     struct pool_create_opts opts = {

@@ -93,13 +93,12 @@ int jsonrpc_reference(struct ash_engine *engine, struct ash_buf *out, struct ash
         if (!(rpc->entries[i].method->flags & ASH_M_HIDDEN))
             rows[n++] = rpc->entries[i].method;
     qsort(rows, n, sizeof(*rows), by_name);
-    ash_buf_str(
-        out, "# JSON-RPC methods\n\n"
-             "Made from the method tables by `tests/tools/rpc_server --reference`; do not edit.\n"
-             "Protocol, results and error codes of SPDK's methods: "
-             "docs/spec/spdk-jsonrpc.md.\n\n"
-             "Every error that has a known cause carries "
-             "`data: {reason, object, detail, hint}` beside `code` and `message`.\n\n");
+    ash_buf_str(out, "# JSON-RPC methods\n\n"
+                     "Made from the method tables by `scripts/reference`; do not edit.\n"
+                     "Protocol, results and error codes of SPDK's methods: "
+                     "docs/spec/spdk-jsonrpc.md.\n\n"
+                     "Every error that has a known cause carries "
+                     "`data: {reason, object, detail, hint}` beside `code` and `message`.\n\n");
     for (size_t i = 0; i < n; i++)
         put_method(out, rows[i]);
     rt_free(rows);

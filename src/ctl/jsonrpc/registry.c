@@ -15,6 +15,7 @@
 #include <json-c/json.h>
 
 #include "base/assert.h"
+#include "export/fuse/fuse.h"
 #include "export/nbd/nbd.h"
 
 #define PART_KEY "jsonrpc"
@@ -54,6 +55,7 @@ static void add_tables(struct jsonrpc *rpc, bool fill)
     const struct ash_method *const own[] = {
         rpc_core_methods, rpc_log_methods,       rpc_config_methods, rpc_bdev_methods,
         rpc_lvol_methods, rpc_lvol_attr_methods, rpc_own_methods,    nbd_methods,
+        rpc_kept_methods, rpc_qd_methods,        fexp_methods,
     };
     rpc->n_entries = 0;
     for (const struct ash_method *const *t = rpc->opts.extra; t && *t; t++)
@@ -66,12 +68,36 @@ static void add_tables(struct jsonrpc *rpc, bool fill)
         add_table(rpc, (*m)->methods, fill);
 }
 
+/* Events that somebody should know who asks for no notifications. */
+static void log_event(struct jsonrpc *rpc, const char *type, const char *name)
+{
+    bool critical = strcmp(type, "pool_usage_critical") == 0;
+    if (strcmp(type, "pool_open_failed") == 0)
+        rt_log(RT_LOG_ERR, "pool", "a pool was found and could not be opened: %s", name);
+    if (!critical && strcmp(type, "pool_usage_warning") != 0)
+        return;
+    const struct pool *pool = pool_find(ash_engine_pools(rpc->engine), name);
+    struct pool_info i = {0};
+    if (pool)
+        pool_get_info(pool, &i);
+    if (i.n_clusters && i.n_md_pages)
+        rt_log(critical ? RT_LOG_ERR : RT_LOG_WARN, "pool",
+               "pool '%s' fills up: %u %% of its space and %u %% of its metadata pages are used "
+               "(%s from %u %% on)",
+               name, (unsigned)((i.n_clusters - i.n_free_clusters) * 100 / i.n_clusters),
+               (unsigned)((i.n_md_pages - i.n_free_md_pages) * 100 / i.n_md_pages),
+               critical ? "critical" : "warning", i.warn_percent[critical]);
+    else
+        rt_log(critical ? RT_LOG_ERR : RT_LOG_WARN, "pool", "pool '%s' fills up", name);
+}
+
 static void note_event(struct bdev_watch *watch, const char *type, const char *name)
 {
     struct jsonrpc *rpc = ash_container_of(watch, struct jsonrpc, watch);
     struct rpc_notification *n = &rpc->ring[rpc->n_notifications++ % RPC_N_NOTIFICATIONS];
     n->type = type;
     snprintf(n->name, sizeof(n->name), "%s", name);
+    log_event(rpc, type, name);
 }
 
 static void become_running(struct jsonrpc *rpc)
@@ -86,6 +112,8 @@ static void part_destroy(struct ash_engine_part *part)
     struct jsonrpc *rpc = ash_container_of(part, struct jsonrpc, part);
     if (rpc->running)
         bdev_watch_del(&rpc->watch);
+    rpc_stop_sampling(rpc);
+    json_object_put(rpc->kept);
     for (size_t i = 0; i < rpc->n_entries; i++)
         ash_htab_remove(&rpc->methods, &rpc->entries[i].node);
     ash_htab_fini(&rpc->methods);
@@ -117,6 +145,9 @@ int jsonrpc_setup(struct ash_engine *engine, const struct jsonrpc_opts *opts, st
     rpc->log_level = JSONRPC_LOG_NOTICE;
     rpc->print_level = JSONRPC_LOG_INFO;
     rt_waitq_init(&rpc->started);
+    rt_waitq_init(&rpc->sampler_gone);
+    ash_list_init(&rpc->samplers);
+    ash_list_init(&rpc->uuid_claims);
     rpc->since_ns = rt_now_ns();
     add_tables(rpc, false);
     rpc->entries = rt_alloc((rpc->n_entries + 1) * sizeof(*rpc->entries));

@@ -61,6 +61,10 @@ struct jsonrpc {
     uint64_t n_notifications;      /* ever */
 
     struct rpc_hints hints;
+    struct json_object *kept; /* methods_kept.c: "METHOD" or "METHOD OBJECT" to what it was told */
+    struct ash_list samplers; /* methods_qd.c */
+    struct rt_waitq sampler_gone;
+    struct ash_list uuid_claims;      /* rpc_uuid_claim */
     struct ash_strlist examine_names; /* of bdev_examine */
     enum jsonrpc_log_level log_level, print_level;
     bool log_timestamps;
@@ -100,13 +104,39 @@ void rpc_uuid(struct ash_jsonw *w, const char *name, const struct ash_uuid *uuid
 int rpc_find_pool(struct ash_call *call, const char *name_or_uuid, struct pool **ret_pool);
 /* A volume that has a device, by any of its names. -ENODEV VOLUME_NOT_FOUND. */
 int rpc_find_volume(struct ash_call *call, const char *name, struct volume **ret_vol);
+/* A chosen UUID belongs to the call that uses it until the call ends. -EEXIST POOL_NAME_TAKEN when
+ * an open pool or another call has it; nil is always free. */
+struct rpc_uuid_claim {
+    struct ash_list link;
+    struct ash_uuid uuid;
+};
+#define RPC_UUID_CLAIM_INIT(name)                                                                  \
+    {                                                                                              \
+        .link = { &(name).link, &(name).link }                                                     \
+    }
+int rpc_claim_pool_uuid(struct ash_call *call, struct rpc_uuid_claim *claim,
+                        const struct ash_uuid *uuid);
+static inline void rpc_uuid_release(struct rpc_uuid_claim *claim)
+{
+    ash_list_remove(&claim->link);
+}
 /* {"name": "value"} or [{"name","value"}] to attributes, values with their NUL as Longhorn stores
  * them. *ret_xattrs on the heap, borrowing from obj. -EINVAL. */
 int rpc_take_xattrs(struct ash_call *call, struct json_object *obj,
                     struct volume_xattr **ret_xattrs, size_t *ret_n);
 
 extern const struct ash_method rpc_core_methods[], rpc_log_methods[], rpc_bdev_methods[],
-    rpc_lvol_methods[], rpc_lvol_attr_methods[], rpc_own_methods[], rpc_config_methods[];
+    rpc_lvol_methods[], rpc_lvol_attr_methods[], rpc_kept_methods[], rpc_qd_methods[],
+    rpc_own_methods[], rpc_config_methods[];
+
+/* Options that are kept for the sake of clients: as entries of a saved configuration, and one
+ * value (NULL). */
+void rpc_dump_kept(struct jsonrpc *rpc, const char *method, struct ash_jsonw *w);
+struct json_object *rpc_kept_value(struct jsonrpc *rpc, const char *method, const char *param);
+
+/* Members of the device in bdev_get_iostat; nothing unless its queue depth is sampled. */
+void rpc_dump_queue_depth(struct jsonrpc *rpc, const char *bdev_name, struct ash_jsonw *w);
+void rpc_stop_sampling(struct jsonrpc *rpc) ASH_MAY_WAIT;
 
 /* Configuration of one subsystem as an array of {"method","params"}; -ENOENT when unknown. */
 int rpc_dump_subsystem(struct jsonrpc *rpc, const char *subsystem, struct ash_jsonw *w);

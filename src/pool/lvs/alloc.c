@@ -62,9 +62,10 @@ static struct pending *pending_begin(struct lvs_volume *v, uint64_t idx, bool is
     return p;
 }
 
+/* As many as there is room for; each that finds nothing to do calls again. */
 static void start_waiting(struct lvs_store *s)
 {
-    while (s->n_pending < N_PENDING_MAX && !ash_list_empty(&s->alloc_waiting)) {
+    for (uint32_t n = s->n_pending; n < N_PENDING_MAX && !ash_list_empty(&s->alloc_waiting); n++) {
         struct bdev_io *io =
             ash_list_entry(ash_list_pop_head(&s->alloc_waiting), struct bdev_io, link);
         lvs_io_again(io);
@@ -325,7 +326,8 @@ static int allocate_with_page(struct pending *p)
     }
     rc = commit_entry(p, cluster, barrier);
     int data_rc = data.io ? child_wait(&data) : 0;
-    /* A failed commit may have reached the disk: the cluster stays reserved until the next load. */
+    if (rc && rc != -EUCLEAN) /* else the disk may name the cluster: reserved until the next load */
+        lvs_cluster_give(s, cluster, false);
     if (rc == 0)
         rc = data_rc;
     if (rc == 0 && p->io && p->io->type == BDEV_WRITE && (p->io->flags & BDEV_FUA))
@@ -378,10 +380,11 @@ static void enter(struct bdev_io *io, bool is_release, void (*task)(void *arg), 
     struct pending *p = pending_find(v, idx);
     if (p) {
         ash_list_push_tail(&p->ios, &io->link);
-        return;
+        return; /* the end of p starts others */
     }
     if (allocated != is_release) {
         lvs_io_again(io); /* somebody was quicker */
+        start_waiting(v->store);
         return;
     }
     if (v->store->n_pending >= N_PENDING_MAX) {
@@ -405,6 +408,10 @@ void lvs_alloc_enter(struct bdev_io *io)
 int lvs_allocate(struct lvs_volume *v, uint64_t idx)
 {
     for (;;) {
+        if (v->is_frozen) {
+            rt_waitq_wait(&v->store->freeze_q);
+            continue;
+        }
         struct pending *p = pending_find(v, idx);
         if (p) {
             rt_waitq_wait(&p->tasks); /* p is gone afterwards */
@@ -415,8 +422,11 @@ int lvs_allocate(struct lvs_volume *v, uint64_t idx)
         p = pending_begin(v, idx, false, NULL);
         if (!p)
             return -ENOMEM;
+        v->n_allocating++;
         int rc = allocate(p);
         pending_end(p, rc);
+        if (--v->n_allocating == 0)
+            rt_waitq_wake_all(&v->store->freeze_q);
         return rc;
     }
 }
@@ -440,10 +450,16 @@ static int release(struct pending *p)
         zero = rc == 0 && (base->unmap_zeroes || s->zeroing == POOL_ZEROING_TRUST_UNMAP);
     }
     int rc = commit_entry(p, 0, false);
+    /* Whether the disk still names the cluster is not known: other commits have written the window
+     * without it. If it can be put back it is ours as before. */
+    if (rc && rc != -EUCLEAN && commit_entry(p, cluster, false) == 0)
+        return rc;
     if (rc == 0)
         rc = lvs_flush(s);
     if (rc == 0)
         lvs_cluster_give(s, cluster, zero);
+    else
+        s->needs_recovery = true; /* the cluster stays reserved until then */
     return rc;
 }
 
@@ -452,18 +468,12 @@ static void release_task(void *arg)
     struct pending *p = arg;
     struct bdev_io *io = p->io;
     struct lvs_store *s = p->vol->store;
-    uint32_t cluster = lvs_map_get(&p->vol->map, p->idx);
     int rc = release(p);
-    if (rc) {
-        /* The entry may or may not be on the disk. Keep the cluster in the map: it is ours either
-         * way, and zero what was asked to be zero. */
-        lvs_map_set(&p->vol->map, p->idx, cluster);
-        int zero_rc = bdev_write_zeroes(s->ch, lvs_cluster_offset(s, cluster), s->cluster_bytes, 0);
-        if (zero_rc == 0)
-            rc = io->type == BDEV_WRITE_ZEROES || io->type == BDEV_UNMAP ? 0 : rc;
-    }
-    pending_end(p, rc);
-    lvs_io_end(io, rc);
+    uint32_t cluster = lvs_map_get(&p->vol->map, p->idx);
+    if (rc && cluster) /* it could not be given back (metadata full?), but zeroed it can be */
+        rc = bdev_write_zeroes(s->ch, lvs_cluster_offset(s, cluster), s->cluster_bytes, 0);
+    pending_end(p, rc == -EUCLEAN ? -EIO : rc);
+    lvs_io_end(io, rc == -EUCLEAN ? -EIO : rc);
 }
 
 void lvs_release_enter(struct bdev_io *io)

@@ -62,29 +62,27 @@ static int place_pages(struct lvs_store *s, struct lvs_page_disk *pages, uint32_
     return 0;
 }
 
-/* After a failed root write: make the disk say again what it said before. */
-static int restore_root(struct lvs_store *s, const struct lvs_root *next,
-                        const struct lvs_root *old, const uint32_t *cont, uint32_t n_cont)
+/* The root page as it is on the disk. It cannot be made again from memory: a release that has not
+ * been committed yet is missing there, and continuation pages would not fit. */
+static int read_root(struct lvs_store *s, uint64_t blob_id, bool exists, struct lvs_page_disk *ret)
 {
-    struct lvs_page_disk *pages = NULL, erased;
-    uint32_t n = 0, idx = lvs_id_page(next->blob_id);
-    int rc = 0;
-    memset(&erased, 0, sizeof(erased));
-    if (old) {
-        rc = lvs_root_encode(old, &pages, &n);
-        if (rc == 0 && n != n_cont + 1)
-            rc = -EUCLEAN; /* the chain on the disk was not of our making: keep both */
-        if (rc == 0) {
-            pages[0].next = ash_le32(n_cont ? cont[0] : LVS_INVALID_PAGE);
-            lvs_page_seal(&pages[0]);
-        }
-    }
-    if (rc == 0)
-        rc = write_page(s, idx, old ? &pages[0] : &erased);
-    if (rc == 0)
-        rc = lvs_flush(s);
-    rt_free(pages);
+    memset(ret, 0, sizeof(*ret));
+    if (!exists)
+        return 0;
+    uint8_t *buf = rt_buf_get(s->md_page_bytes);
+    if (!buf)
+        return -ENOMEM;
+    int rc = bdev_read(s->ch, buf, lvs_page_offset(s, lvs_id_page(blob_id)), s->md_page_bytes);
+    memcpy(ret, buf, sizeof(*ret));
+    rt_buf_put(buf, s->md_page_bytes);
     return rc;
+}
+
+/* After a failed root write: make the disk say again what it said before. */
+static int restore_root(struct lvs_store *s, uint64_t blob_id, const struct lvs_page_disk *was)
+{
+    int rc = write_page(s, lvs_id_page(blob_id), was);
+    return rc ? rc : lvs_flush(s);
 }
 
 /* The writes of one chain: continuation pages, flush, root, flush. */
@@ -120,7 +118,7 @@ int lvs_chain_write(struct lvs_store *s, const struct lvs_root *next, const stru
                     uint32_t **cont, uint32_t *n_cont, bool *ret_uncertain)
 {
     ASH_ASSERT(s->md_lock.owner == rt_task_self());
-    struct lvs_page_disk *pages = NULL;
+    struct lvs_page_disk *pages = NULL, was;
     uint32_t n = 0, *places = NULL;
     bool placed = false, root_hit = false;
     *ret_uncertain = false;
@@ -128,6 +126,8 @@ int lvs_chain_write(struct lvs_store *s, const struct lvs_root *next, const stru
     int rc = lvs_mark_dirty(s);
     if (rc == 0)
         rc = lvs_root_encode(next, &pages, &n);
+    if (rc == 0)
+        rc = read_root(s, next->blob_id, old != NULL, &was);
     if (rc == 0)
         rc = (places = rt_alloc(n * sizeof(*places))) ? 0 : -ENOMEM;
     if (rc == 0) {
@@ -143,8 +143,8 @@ int lvs_chain_write(struct lvs_store *s, const struct lvs_root *next, const stru
         *cont = places;
         *n_cont = n - 1;
         places = NULL;
-    } else if (root_hit && restore_root(s, next, old, *cont, *n_cont) != 0) {
-        *ret_uncertain = true;
+    } else if (root_hit && restore_root(s, next->blob_id, &was) != 0) {
+        *ret_uncertain = s->needs_recovery = true;
     } else if (placed) {
         for (uint32_t i = 0; i + 1 < n; i++)
             lvs_page_give(s, places[i]);
@@ -176,8 +176,15 @@ int lvs_volume_commit(struct lvs_volume *v, struct lvs_root *next)
             lvs_xattrs_free(&v->root.user);
         if (next->internal.v != v->root.internal.v)
             lvs_xattrs_free(&v->root.internal);
-        v->root = *next;
-        v->root.map = &v->map;
+        v->root.user = next->user;
+        v->root.internal = next->internal;
+        /* Other reactors read the flags: they are touched only when they change, and then the
+         * volume is quiesced. */
+        if (v->root.invalid_flags != next->invalid_flags)
+            v->root.invalid_flags = next->invalid_flags;
+        if (v->root.data_ro_flags != next->data_ro_flags)
+            v->root.data_ro_flags = next->data_ro_flags;
+        v->root.md_ro_flags = next->md_ro_flags;
         return 0;
     }
     if (next->user.v != v->root.user.v)
@@ -283,7 +290,7 @@ struct group {
     size_t n_writes;
 };
 
-/* The page of one window with the entries [from, to) of the batch put in. */
+/* The page of one window (of entry `from`) with the entries [from, to) of the batch put in. */
 static int build_window(struct group *g, size_t from, size_t to)
 {
     struct lvs_volume *v = g->c[from]->vol;
@@ -318,18 +325,48 @@ static size_t group_end(const struct group *g, size_t from, bool whole_volume)
     return to;
 }
 
-static int write_windows(struct group *g)
+static void group_put_bufs(struct group *g)
+{
+    for (size_t i = 0; i < g->n_writes; i++)
+        rt_buf_put((void *)(uintptr_t)g->writes[i].data, g->s->md_page_bytes);
+    g->n_writes = 0;
+}
+
+/* The pages of all windows of the batch, with its entries or as they were before. */
+static int build_windows(struct group *g, bool with_entries)
 {
     int rc = 0;
     for (size_t i = 0, to; i < g->n && rc == 0; i = to) {
         to = group_end(g, i, g->c[i]->vol->map.rle);
         if (!g->c[i]->vol->map.rle)
-            rc = build_window(g, i, to);
+            rc = build_window(g, i, with_entries ? to : i);
     }
+    return rc;
+}
+
+/* After a failed write each page may be old or new: make them say again what they said. */
+static int restore_windows(struct group *g)
+{
+    int rc = build_windows(g, false);
     if (rc == 0)
         rc = lvs_write_all(g->s, g->writes, g->n_writes);
-    for (size_t i = 0; i < g->n_writes; i++)
-        rt_buf_put((void *)(uintptr_t)g->writes[i].data, g->s->md_page_bytes);
+    if (rc == 0)
+        rc = lvs_flush(g->s);
+    group_put_bufs(g);
+    return rc;
+}
+
+static int write_windows(struct group *g)
+{
+    int rc = build_windows(g, true);
+    bool hit = rc == 0;
+    if (rc == 0)
+        rc = lvs_write_all(g->s, g->writes, g->n_writes);
+    group_put_bufs(g);
+    if (rc && hit && restore_windows(g) != 0) {
+        g->s->needs_recovery = true;
+        rc = -EUCLEAN;
+    }
     return rc;
 }
 
@@ -337,6 +374,8 @@ static int write_windows(struct group *g)
 static int rle_map(const struct lvs_volume *v, struct lvs_commit **c, size_t n, struct lvs_map *ret)
 {
     int rc = lvs_map_init(ret, v->map.n_clusters, true);
+    if (rc)
+        return rc;
     for (uint64_t i = lvs_map_next(&v->map, 0); i != UINT64_MAX && rc == 0;
          i = lvs_map_next(&v->map, i + 1)) {
         rc = lvs_map_window(ret, i / LVS_EXTENTS_PER_PAGE) ? 0 : -ENOMEM;
@@ -384,6 +423,19 @@ static int write_root(struct group *g, size_t from, size_t to)
     return rc;
 }
 
+/* The windows of the volume are written; now its root. If that fails, the windows that are
+ * rewritten in place must not keep what nobody was told. */
+static int commit_volume(struct group *g, size_t from, size_t to)
+{
+    struct group part = {.s = g->s, .c = g->c + from, .n = to - from, .writes = g->writes};
+    int rc = write_root(g, from, to);
+    if (rc && rc != -EUCLEAN && restore_windows(&part) != 0) {
+        g->s->needs_recovery = true;
+        rc = -EUCLEAN;
+    }
+    return rc;
+}
+
 static void publish(struct group *g, size_t from, size_t to, int rc)
 {
     for (size_t i = from; i < to; i++) {
@@ -416,7 +468,7 @@ static void commit_group(struct group *g)
         rc = write_windows(g);
     for (size_t i = 0, to; i < g->n; i = to) {
         to = group_end(g, i, true);
-        publish(g, i, to, rc ? rc : write_root(g, i, to));
+        publish(g, i, to, rc ? rc : commit_volume(g, i, to));
     }
     rt_mutex_unlock(&g->s->md_lock);
 }

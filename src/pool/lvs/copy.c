@@ -23,7 +23,7 @@ static int copy_cluster(struct copy_job *job, struct bdev_channel *to, uint8_t *
     uint64_t from = lvs_cluster_offset(s, lvs_map_get(&job->v->map, idx));
     for (uint64_t at = 0; at < s->cluster_bytes; at += COPY_BYTES) {
         uint64_t n = ASH_MIN(s->cluster_bytes - at, (uint64_t)COPY_BYTES);
-        int rc = job->dst_removed ? -ENODEV : bdev_read(s->ch, buf, from + at, n);
+        int rc = job->dst_removed || s->is_closing ? -ENODEV : bdev_read(s->ch, buf, from + at, n);
         if (rc == 0)
             rc = bdev_write(to, buf, idx * s->cluster_bytes + at, n, 0);
         if (rc)

@@ -31,16 +31,17 @@ void lvs_state_update(struct lvs_volume *v)
         snprintf(v->fault, sizeof(v->fault), "external parent %s is missing", owner->esnap_id);
 }
 
-void lvs_tree_bdevs(struct lvs_volume *v)
+void lvs_tree_bdevs(struct lvs_volume *root)
 {
-    lvs_state_update(v);
-    if (v->state == VOLUME_OK && !v->has_bdev && !v->is_deleting && !v->store->is_closing)
-        (void)lvs_bdev_register(v, NULL);
-    ash_list_for_each (l, &v->clones)
-        lvs_tree_bdevs(ash_list_entry(l, struct lvs_volume, clone_link));
+    for (struct lvs_volume *v = root; v; v = lvs_tree_next(root, v)) {
+        lvs_state_update(v);
+        if (v->state == VOLUME_OK && !v->has_bdev && !v->is_deleting && !v->store->is_closing)
+            (void)lvs_bdev_register(v, NULL);
+    }
     /* from the leaves up: a volume's channels hold what lies above */
-    if (v->state != VOLUME_OK && v->has_bdev)
-        lvs_bdev_unregister(v);
+    for (struct lvs_volume *v = lvs_tree_last(root); v; v = lvs_tree_prev(root, v))
+        if (v->state != VOLUME_OK && v->has_bdev)
+            lvs_bdev_unregister(v);
 }
 
 /* The device goes: everything that reads it loses its bdev first, then we let go. */
@@ -110,6 +111,7 @@ int lvs_esnap_open(struct lvs_volume *v, const char *bdev_name, struct ash_err *
         return rc;
     }
     v->esnap_desc = desc;
+    s->has_esnaps = true;
     v->esnap_bytes = bdev->size_bytes;
     ash_uuid_format(&bdev->uuid, v->esnap_id);
     return 0;
@@ -122,23 +124,40 @@ void lvs_esnap_close(struct lvs_volume *v)
     v->esnap_desc = NULL;
 }
 
+static bool waits_for(const struct lvs_volume *v, const char *uuid)
+{
+    return v->state != VOLUME_FAULTED && !v->esnap_desc &&
+           (v->root.invalid_flags & LVS_INVALID_ESNAP) && strcmp(v->esnap_id, uuid) == 0;
+}
+
+static bool somebody_waits(const struct lvs_store *s, const char *uuid)
+{
+    if (!s->has_esnaps) /* most pools: their volumes are not looked at for every new device */
+        return false;
+    ash_list_for_each (l, &s->volumes)
+        if (waits_for(ash_list_entry(l, struct lvs_volume, link), uuid))
+            return true;
+    return false;
+}
+
 /* A new device: is it what volumes are waiting for? */
 void lvs_esnap_examine(struct pool_mgr *pools, struct bdev *bdev)
 {
     char uuid[ASH_UUID_TEXT_BYTES];
     ash_uuid_format(&bdev->uuid, uuid);
+    /* A volume is nobody's parent in its own pool, whose lock its removal may be holding. */
+    const struct lvs_store *own = bdev->module == &lvs_bdev_module
+                                      ? ash_container_of(bdev, struct lvs_volume, bdev)->store
+                                      : NULL;
     ash_list_for_each (p, &pools->pools) {
         struct lvs_store *s = lvs_of_pool(ash_list_entry(p, struct pool, link));
-        if (s->is_closing)
+        if (s->is_closing || s == own || !somebody_waits(s, uuid))
             continue;
         s->n_ops++;
         rt_mutex_lock(&s->tree_lock);
         ash_list_for_each (l, &s->volumes) {
             struct lvs_volume *v = ash_list_entry(l, struct lvs_volume, link);
-            if (v->state == VOLUME_FAULTED || v->esnap_desc ||
-                !(v->root.invalid_flags & LVS_INVALID_ESNAP) || strcmp(v->esnap_id, uuid) != 0)
-                continue;
-            if (lvs_esnap_open(v, uuid, NULL) == 0)
+            if (waits_for(v, uuid) && lvs_esnap_open(v, uuid, NULL) == 0)
                 lvs_tree_bdevs(v);
         }
         rt_mutex_unlock(&s->tree_lock);

@@ -229,6 +229,32 @@ static void unmap_passed(struct bdev_io *io)
     bdev_io_done(io, io->rc == -ENOTSUP ? 0 : io->rc); /* a hint that the base does not take */
 }
 
+static void zeroes_written(struct bdev_io *child)
+{
+    struct bdev_io *io = child->user;
+    int rc = child->rc;
+    bdev_io_put(child);
+    bdev_io_done(io, rc);
+}
+
+/* An unmap that must not leave the choice of contents to a device that may choose anything. */
+static void zero_instead(struct lvs_channel *c, struct bdev_io *io, uint64_t offset)
+{
+    struct bdev_io *child = bdev_io_get(c->base);
+    if (!child) {
+        bdev_io_done_soon(io, -ENOMEM);
+        return;
+    }
+    child->type = BDEV_WRITE_ZEROES;
+    child->flags = 0;
+    child->offset = offset;
+    child->length = io->length;
+    child->n_iov = 0;
+    child->done = zeroes_written;
+    child->user = io;
+    bdev_submit(child);
+}
+
 static void submit_unmap(struct lvs_channel *c, struct bdev_io *io, uint64_t idx, uint32_t cluster,
                          uint64_t in)
 {
@@ -238,6 +264,8 @@ static void submit_unmap(struct lvs_channel *c, struct bdev_io *io, uint64_t idx
         to_owner(io, release_job);
     else if (!bdev_supports(c->base->bdev, BDEV_UNMAP))
         bdev_io_done_soon(io, 0);
+    else if (!c->base->bdev->unmap_zeroes)
+        zero_instead(c, io, lvs_cluster_offset(c->vol->store, cluster) + in);
     else
         bdev_io_pass(io, c->base, lvs_cluster_offset(c->vol->store, cluster) + in, unmap_passed);
 }
@@ -457,41 +485,48 @@ static void refresh_channel(struct bdev_channel *ch, void *arg)
         bdev_channel_put(old);
 }
 
-void lvs_bdev_refresh(struct lvs_volume *v)
+void lvs_bdev_refresh(struct lvs_volume *root)
 {
-    if (v->has_bdev)
-        bdev_for_each_channel(&v->bdev, refresh_channel, NULL);
-    ash_list_for_each (l, &v->clones)
-        lvs_bdev_refresh(ash_list_entry(l, struct lvs_volume, clone_link));
+    for (struct lvs_volume *v = root; v; v = lvs_tree_next(root, v))
+        if (v->has_bdev)
+            bdev_for_each_channel(&v->bdev, refresh_channel, NULL);
 }
 
-int lvs_freeze_tree(struct lvs_volume *v)
+static ASH_MAY_WAIT void thaw_one(struct lvs_volume *v)
 {
+    v->is_frozen = false;
+    if (v->has_bdev)
+        bdev_unquiesce(&v->bdev, 0, 0);
+}
+
+int lvs_freeze_tree(struct lvs_volume *root)
+{
+    struct lvs_store *s = root->store;
+    ASH_ASSERT(s->tree_lock.owner == rt_task_self());
     rt_step("quiesce volumes");
-    if (v->has_bdev) {
-        int rc = bdev_quiesce(&v->bdev, 0, 0);
-        if (rc)
-            return rc;
-    }
-    ash_list_for_each (l, &v->clones) {
-        int rc = lvs_freeze_tree(ash_list_entry(l, struct lvs_volume, clone_link));
+    for (struct lvs_volume *v = root; v; v = lvs_tree_next(root, v)) {
+        int rc = v->has_bdev ? bdev_quiesce(&v->bdev, 0, 0) : 0;
         if (rc) {
-            for (struct ash_list *b = l->prev; b != &v->clones; b = b->prev)
-                lvs_thaw_tree(ash_list_entry(b, struct lvs_volume, clone_link));
-            if (v->has_bdev)
-                bdev_unquiesce(&v->bdev, 0, 0);
+            while ((v = lvs_tree_prev(root, v)))
+                thaw_one(v);
+            rt_waitq_wake_all(&s->freeze_q);
             return rc;
         }
+        v->is_frozen = true;
     }
+    /* Copiers work beside the bdev: those that have begun end, others wait for the thaw. */
+    for (struct lvs_volume *v = root; v; v = lvs_tree_next(root, v))
+        while (v->n_allocating > 0)
+            rt_waitq_wait(&s->freeze_q);
     return 0;
 }
 
-void lvs_thaw_tree(struct lvs_volume *v)
+void lvs_thaw_tree(struct lvs_volume *root)
 {
-    if (v->has_bdev)
-        bdev_unquiesce(&v->bdev, 0, 0);
-    ash_list_for_each (l, &v->clones)
-        lvs_thaw_tree(ash_list_entry(l, struct lvs_volume, clone_link));
+    for (struct lvs_volume *v = root; v; v = lvs_tree_next(root, v))
+        if (v->is_frozen)
+            thaw_one(v);
+    rt_waitq_wake_all(&root->store->freeze_q);
 }
 
 /* ---------------------------------------------------------------- module */
@@ -516,7 +551,9 @@ static bool io_supports(struct bdev *bdev, enum bdev_io_type type)
 
 static void io_destroy(struct bdev *bdev)
 {
-    ash_container_of(bdev, struct lvs_volume, bdev)->has_bdev = false;
+    struct lvs_volume *v = ash_container_of(bdev, struct lvs_volume, bdev);
+    v->has_bdev = false;
+    rt_waitq_wake_all(&v->store->bdev_q);
 }
 
 static void io_dump(struct bdev *bdev, struct ash_jsonw *w)
@@ -559,6 +596,9 @@ static const struct bdev_ops lvol_ops = {
 int lvs_bdev_register(struct lvs_volume *v, struct ash_err *err)
 {
     ASH_ASSERT(!v->has_bdev);
+    if (v->store->is_closing) /* an operation that began before */
+        return ash_err_set(err, ASH_E_POOL_BUSY, v->name, "pool '%s' is being closed",
+                           v->store->name);
     struct bdev *base = bdev_desc_bdev(v->store->desc);
     v->bdev = (struct bdev){
         .name = v->unique_id,
@@ -571,7 +611,7 @@ int lvs_bdev_register(struct lvs_volume *v, struct ash_err *err)
         .size_bytes = v->map.n_clusters * v->store->cluster_bytes,
         .align_bytes = base->align_bytes,
         .boundary_bytes = v->store->cluster_bytes,
-        .read_only = lvs_is_read_only(v) || v->store->read_only,
+        .read_only = lvs_is_read_only(v) || v->is_crosslinked || v->store->read_only,
         .volatile_cache = true,
         .unmap_zeroes = false,
         .fast_zeroes = lvs_is_thin(v) || base->fast_zeroes,
@@ -597,13 +637,18 @@ int lvs_bdev_register(struct lvs_volume *v, struct ash_err *err)
 
 void lvs_bdev_unregister(struct lvs_volume *v)
 {
-    if (v->has_bdev && bdev_unregister(&v->bdev) == 0)
+    if (!v->has_bdev)
+        return;
+    if (bdev_unregister(&v->bdev) == 0)
         ASH_ASSERT(!v->has_bdev);
+    else /* somebody else is at it: he who asks here may rely on the end of it, too */
+        while (v->has_bdev)
+            rt_waitq_wait(&v->store->bdev_q);
 }
 
 static void module_examine_config(struct bdev_mgr *mgr, struct bdev *bdev)
 {
-    if (bdev_mgr_pools(mgr) && bdev->module != &lvs_bdev_module)
+    if (bdev_mgr_pools(mgr))
         lvs_esnap_examine(bdev_mgr_pools(mgr), bdev);
 }
 

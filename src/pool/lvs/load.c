@@ -28,9 +28,10 @@ struct load {
     struct ash_bitmap bad_roots;  /* pages that were roots and fail their checksum */
     bool has_masks;
     struct ash_bitmap mask_pages, mask_clusters, mask_roots;
-    bool hidden_clusters; /* a faulted volume may own clusters that we cannot see */
-    bool super_found;     /* the super blob was read, label and all */
-    uint32_t super_page;  /* where the super block says it is; LVS_INVALID_PAGE: nowhere */
+    struct ash_bitmap twice; /* clusters with two owners */
+    bool hidden_clusters;    /* a faulted volume may own clusters that we cannot see */
+    bool super_found;        /* the super blob was read, label and all */
+    uint32_t super_page;     /* where the super block says it is; LVS_INVALID_PAGE: nowhere */
     /* volumes to write again, and to erase, when all is known */
     struct todo {
         struct lvs_volume *v;
@@ -38,7 +39,7 @@ struct load {
         size_t n_windows;
         bool rewrite, erase;
     } * todos;
-    size_t n_todos;
+    size_t n_todos, todos_room;
 };
 
 enum { CHUNK_BYTES = 1 << 20, N_CHUNKS = 16, CHUNK_PAGES_MIN = 1 };
@@ -48,10 +49,15 @@ static struct todo *todo_of(struct load *l, struct lvs_volume *v)
     for (size_t i = l->n_todos; i-- > 0;)
         if (l->todos[i].v == v)
             return &l->todos[i];
-    struct todo *t = rt_realloc(l->todos, l->n_todos * sizeof(*t), (l->n_todos + 1) * sizeof(*t));
-    if (!t)
-        return NULL;
-    l->todos = t;
+    struct todo *t = l->todos;
+    if (l->n_todos == l->todos_room) {
+        size_t room = l->todos_room ? 2 * l->todos_room : 16;
+        t = rt_realloc(l->todos, l->n_todos * sizeof(*t), room * sizeof(*t));
+        if (!t)
+            return NULL;
+        l->todos = t;
+        l->todos_room = room;
+    }
     t += l->n_todos++;
     *t = (struct todo){.v = v};
     return t;
@@ -673,26 +679,36 @@ static int resolve(struct load *l)
 
 /* ---------------------------------------------------------------- claiming */
 
-static void crosslinked(struct load *l, struct lvs_volume *v, uint64_t idx, uint32_t cluster)
+/* Everybody who has one of the clusters that were found twice. One walk over all maps, however many
+ * there are. */
+static void mark_crosslinked(struct load *l)
 {
     struct lvs_store *s = l->s;
-    v->is_crosslinked = true;
+    uint32_t which = 0;
+    const struct lvs_volume *first = NULL, *second = NULL;
     ash_list_for_each (i, &s->volumes) {
-        struct lvs_volume *other = ash_list_entry(i, struct lvs_volume, link);
-        for (uint64_t k = lvs_map_next(&other->map, 0); other != v && k != UINT64_MAX;
-             k = lvs_map_next(&other->map, k + 1)) {
-            if (lvs_map_get(&other->map, k) == cluster) {
-                other->is_crosslinked = true;
-                snprintf(s->damage, sizeof(s->damage),
-                         "cross-linked: volumes '%.40s' and '%.40s' both own cluster %u",
-                         other->name, v->name, cluster);
+        struct lvs_volume *v = ash_list_entry(i, struct lvs_volume, link);
+        for (uint64_t k = lvs_map_next(&v->map, 0); k != UINT64_MAX;
+             k = lvs_map_next(&v->map, k + 1)) {
+            uint32_t cluster = lvs_map_get(&v->map, k);
+            if (!ash_bitmap_test(&l->twice, cluster))
+                continue;
+            v->is_crosslinked = true;
+            if (!which) {
+                which = cluster;
+                first = v;
+            } else if (cluster == which && !second) {
+                second = v;
             }
         }
     }
-    if (!s->damage[0])
+    if (first && second && second != first)
         snprintf(s->damage, sizeof(s->damage),
-                 "cross-linked: volume '%.60s' has cluster %u twice (at %llu)", v->name, cluster,
-                 (unsigned long long)idx);
+                 "cross-linked: volumes '%.40s' and '%.40s' both own cluster %u", first->name,
+                 second->name, which);
+    else if (first && !s->damage[0])
+        snprintf(s->damage, sizeof(s->damage), "cross-linked: volume '%.60s' has cluster %u twice",
+                 first->name, which);
 }
 
 static void claim_page(struct load *l, struct lvs_volume *v, uint32_t page)
@@ -726,10 +742,12 @@ static void claim(struct load *l)
         for (uint64_t k = lvs_map_next(&v->map, 0); k != UINT64_MAX;
              k = lvs_map_next(&v->map, k + 1))
             if (ash_bitmap_set(&s->used_clusters, lvs_map_get(&v->map, k)))
-                crosslinked(l, v, k, lvs_map_get(&v->map, k));
+                ash_bitmap_set(&l->twice, lvs_map_get(&v->map, k));
         if (v->state == VOLUME_FAULTED && !s->damage[0])
             snprintf(s->damage, sizeof(s->damage), "volume '%.60s': %.80s", v->name, v->fault);
     }
+    if (l->twice.n_set)
+        mark_crosslinked(l);
     if (!l->hidden_clusters)
         return;
     if (l->has_masks) {
@@ -868,6 +886,7 @@ static void load_end(struct load *l)
         rt_free(l->pages[i]);
     rt_free(l->pages);
     ash_bitmap_fini(&l->bad_roots);
+    ash_bitmap_fini(&l->twice);
     ash_bitmap_fini(&l->mask_pages);
     ash_bitmap_fini(&l->mask_clusters);
     ash_bitmap_fini(&l->mask_roots);
@@ -904,7 +923,11 @@ static int load_steps(struct load *l, struct ash_err *err)
     if (rc == 0)
         rc = ash_bitmap_init(&s->zero_clusters, s->n_clusters);
     if (rc == 0)
+        rc = lvs_roots_init(s);
+    if (rc == 0)
         rc = ash_bitmap_init(&l->bad_roots, s->md_len);
+    if (rc == 0)
+        rc = ash_bitmap_init(&l->twice, s->n_clusters);
     if (rc == 0)
         rc = (l->pages = rt_alloc((size_t)s->md_len * sizeof(*l->pages))) ? 0 : -ENOMEM;
     for (uint32_t c = 0; c < s->md_clusters && rc == 0; c++)

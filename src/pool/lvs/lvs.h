@@ -120,6 +120,7 @@ struct lvs_volume {
     struct lvs_store *store;
     struct ash_list link;     /* store->volumes, by blob id */
     struct ash_hnode by_name; /* store->by_name: key = name */
+    struct ash_hnode by_uid;  /* store->by_uid: key = unique_id; not in it: the id is taken */
     struct lvs_root root;
     struct lvs_map map;
     uint32_t *cont_pages; /* continuation pages of the chain as it is on the disk */
@@ -145,6 +146,8 @@ struct lvs_volume {
     bool is_deleting;
     struct bdev bdev;
     bool has_bdev;
+    bool is_frozen;                /* by lvs_freeze_tree */
+    uint32_t n_allocating;         /* in lvs_allocate: they do not come through the bdev */
     _Atomic uint32_t n_no_release; /* >0: unmap must not release clusters (inflate) */
 };
 
@@ -159,7 +162,8 @@ struct lvs_store {
     char base_name[128];
     struct ash_uuid uuid;
 
-    struct lvs_super_disk super; /* as it is on the disk */
+    struct lvs_super_disk super;       /* as it is on the disk */
+    struct lvs_super_disk super_tried; /* its last write failed; the disk may hold this */
     uint32_t cluster_bytes, md_page_bytes, io_unit_bytes;
     uint8_t cluster_shift; /* 0: not a power of two */
     uint32_t md_len, md_clusters;
@@ -170,8 +174,10 @@ struct lvs_store {
     enum pool_zeroing zeroing;
     bool read_only, was_dirty, is_clean_on_disk;
     bool is_closing;
-    char damage[160];   /* not empty: the pool is degraded */
-    bool no_allocation; /* a faulted volume may own any cluster: none is given out */
+    bool is_opening, is_disk_gone; /* the disk went while the pool was being opened */
+    bool needs_recovery; /* a write failed, the disk may hold other than we know: it stays dirty */
+    char damage[160];    /* not empty: the pool is degraded */
+    bool no_allocation;  /* a faulted volume may own any cluster: none is given out */
 
     struct ash_bitmap used_clusters, used_pages;
     struct ash_bitmap zero_clusters; /* free clusters known to read as zeroes */
@@ -181,9 +187,12 @@ struct lvs_store {
     uint32_t *super_cont_pages;
     uint32_t n_super_cont_pages;
 
-    struct ash_list volumes;
+    struct ash_list volumes;     /* by blob id */
+    struct ash_bitmap roots;     /* root pages of the volumes in the list */
+    struct lvs_volume **by_root; /* [md_len], mostly never touched */
+    bool has_esnaps;             /* has or had volumes with an external parent */
     size_t n_volumes;
-    struct ash_htab by_name;
+    struct ash_htab by_name, by_uid;
 
     struct rt_mutex md_lock;
     struct rt_mutex tree_lock; /* held while parent links change; before freezing and md_lock */
@@ -197,6 +206,8 @@ struct lvs_store {
     struct ash_list alloc_waiting; /* ios held back by the limit on allocations */
     uint32_t n_ops;                /* operations in progress: the store cannot be closed */
     struct rt_waitq idle_q;
+    struct rt_waitq bdev_q;   /* a volume's bdev has gone */
+    struct rt_waitq freeze_q; /* a tree thawed, or an allocation ended */
 
     uint8_t warn_percent[2];
     int usage_level; /* thresholds passed: 0, 1, 2 */
@@ -367,7 +378,8 @@ struct lvs_commit {
     bool needs_barrier; /* what was written to the cluster must be on the medium before */
     struct rt_event done;
 };
-/* Hand in; commit->done is set when the entry has been written (not flushed) and published. */
+/* Hand in; commit->done is set when the entry has been written (not flushed) and published. After a
+ * failure the disk holds the old entry, unless it is -EUCLEAN: then nobody knows which. */
 void lvs_commit_start(struct lvs_commit *c);
 
 /* ------------------------------------------------------ alloc.c */
@@ -429,8 +441,13 @@ void lvs_thaw_tree(struct lvs_volume *v) ASH_MAY_WAIT;
 int lvs_volume_new(struct lvs_store *s, struct lvs_volume **ret_vol);
 void lvs_volume_free(struct lvs_volume *v);
 /* Enter into / take off the store's list and name table. */
+int lvs_roots_init(struct lvs_store *s); /* md_len is known; 0, -ENOMEM */
 void lvs_volume_link(struct lvs_volume *v);
 void lvs_volume_unlink(struct lvs_volume *v);
+/* v and everything below it, parents first: from root to NULL. Backwards: from the last. */
+struct lvs_volume *lvs_tree_next(const struct lvs_volume *root, struct lvs_volume *v);
+struct lvs_volume *lvs_tree_last(struct lvs_volume *root);
+struct lvs_volume *lvs_tree_prev(const struct lvs_volume *root, struct lvs_volume *v);
 void lvs_set_parent_link(struct lvs_volume *v, struct lvs_volume *parent);
 /* Name, UUID, alias from the attributes; makes up what is unusable (12.2). */
 void lvs_volume_identify(struct lvs_volume *v);

@@ -12,7 +12,10 @@
 
 /* ------------------------------------------------- many clusters at once */
 
-enum { N_COPIERS = 8 };
+enum {
+    N_COPIERS = 8,
+    N_CLUSTERS_A_TURN = 1 << 16, /* looked at before others have their turn */
+};
 
 struct copy_all {
     struct lvs_volume *v;
@@ -28,6 +31,12 @@ static void copier(void *arg)
     struct copy_all *c = arg;
     while (c->rc == 0 && c->next < c->v->map.n_clusters) {
         uint64_t idx = c->next++;
+        if (c->v->store->is_closing) { /* its disk goes: nobody waits for a long copy */
+            c->rc = -ENODEV;
+            break;
+        }
+        if (idx % N_CLUSTERS_A_TURN == 0)
+            rt_yield();
         if (lvs_map_get(&c->v->map, idx) || !c->wanted(c->v, idx))
             continue;
         int rc = lvs_allocate(c->v, idx);
@@ -44,8 +53,11 @@ static int allocate_all(struct lvs_volume *v,
 {
     struct copy_all c = {.v = v, .wanted = wanted, .n_left = 1, .done = RT_EVENT_INIT};
     uint64_t n = 0;
-    for (uint64_t i = 0; i < v->map.n_clusters; i++)
+    for (uint64_t i = 0; i < v->map.n_clusters && n <= lvs_n_free_clusters(v->store); i++) {
         n += !lvs_map_get(&v->map, i) && wanted(v, i);
+        if (i % N_CLUSTERS_A_TURN == N_CLUSTERS_A_TURN - 1)
+            rt_yield();
+    }
     if (n == 0)
         return 0;
     if (n > lvs_n_free_clusters(v->store))

@@ -75,7 +75,7 @@ static void cut_off(struct lvs_volume *v, struct lvs_map *next, uint32_t *cluste
         clusters[(*n_clusters)++] = lvs_map_get(&v->map, i);
         lvs_map_set(&v->map, i, 0);
     }
-    next->n_used = v->map.n_used;
+    next->n_used -= *n_clusters;
     for (uint64_t w = next->n_windows; w < v->map.n_windows; w++) {
         struct lvs_window *win = lvs_map_peek(&v->map, w);
         if (win && win->page)
@@ -156,11 +156,13 @@ static int resize_locked(struct lvs_volume *v, uint64_t n_new, struct ash_err *e
     if (shrinks && v->has_bdev && bdev_resized(&v->bdev, new_bytes) != 0)
         return ash_err_set(err, ASH_E_VOLUME_OPEN, v->name,
                            "volume '%s' cannot shrink while it is in use", v->name);
+    rt_mutex_lock(&s->tree_lock);
     int rc = lvs_freeze_tree(v);
     if (rc == 0) {
         rc = resize_frozen(v, n_new, &clusters, &n_clusters);
         lvs_thaw_tree(v);
     }
+    rt_mutex_unlock(&s->tree_lock);
     if (v->has_bdev && (rc == 0) != shrinks)
         (void)bdev_resized(&v->bdev, rc == 0 ? new_bytes : old_bytes);
     if (rc == 0)

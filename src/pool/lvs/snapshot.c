@@ -158,6 +158,7 @@ static int snapshot_locked(struct lvs_volume *origin, const char *name,
     (void)snapshot_settle(snap);
     if (snap->state == VOLUME_OK)
         (void)lvs_bdev_register(snap, NULL);
+    snap->op = NULL;
     *ret_snap = &snap->vol;
     return 0;
 }
@@ -443,17 +444,17 @@ int lvs_delete_merge(struct lvs_volume *snap, struct lvs_volume *clone, struct a
         rt_mutex_lock(&s->md_lock);
         rc = merge_commit(&m);
         bool erased = rc == 0 && lvs_volume_erase(snap) == 0;
+        if (rc == 0)
+            lvs_volume_unlink(snap); /* at once: its root page may be a new volume's next */
         rt_mutex_unlock(&s->md_lock);
         lvs_bdev_refresh(clone);
         lvs_thaw_tree(clone);
-        if (rc == 0) {
+        if (rc == 0 && !erased) {
             /* Committed: a root that could not be erased is erased by the next load. Until then its
              * places stay reserved. */
-            lvs_volume_unlink(snap);
-            if (!erased) {
-                lvs_map_fini(&snap->map);
-                lvs_map_init(&snap->map, 0, true);
-            }
+            s->needs_recovery = true;
+            lvs_map_fini(&snap->map);
+            lvs_map_init(&snap->map, 0, true);
         }
     }
     if (rc)

@@ -13,6 +13,10 @@
 #include "base/assert.h"
 #include "pool/lvs/lvs.h"
 
+/* A level is left only when usage is so many points below it: a pool that hovers at a threshold
+ * tells once and not at every cluster. */
+#define USAGE_SLACK_PERCENT 2
+
 void lvs_usage_changed(struct lvs_store *s)
 {
     uint64_t n_data = s->n_clusters - s->md_clusters;
@@ -23,7 +27,11 @@ void lvs_usage_changed(struct lvs_store *s)
     int level = percent >= s->warn_percent[1] ? 2 : percent >= s->warn_percent[0] ? 1 : 0;
     if (level > s->usage_level)
         bdev_notify(s->bdevs, level == 2 ? "pool_usage_critical" : "pool_usage_warning", s->name);
-    s->usage_level = level;
+    int held = s->usage_level;
+    while (held > level &&
+           (percent == 0 || percent + USAGE_SLACK_PERCENT < s->warn_percent[held - 1]))
+        held--;
+    s->usage_level = ASH_MAX(level, held);
 }
 
 uint32_t lvs_cluster_take(struct lvs_store *s, bool *ret_known_zero)
@@ -231,6 +239,8 @@ int lvs_pages_release(struct lvs_store *s, const uint32_t *pages, size_t n)
     if (rc == 0)
         for (size_t i = 0; i < n; i++)
             lvs_page_give(s, pages[i]);
+    else
+        s->needs_recovery = true;
     rt_free(writes);
     rt_buf_put(zeroes, s->md_page_bytes);
     return rc;

@@ -22,7 +22,10 @@ static const struct pool_ops lvs_pool_ops;
 static int store_new(struct pool_mgr *pools, struct lvs_store **ret_store)
 {
     struct lvs_store *s = rt_alloc(sizeof(*s));
-    if (!s || ash_htab_init(&s->by_name)) {
+    if (!s)
+        return -ENOMEM;
+    if (ash_htab_init(&s->by_name) || ash_htab_init(&s->by_uid)) {
+        ash_htab_fini(&s->by_name);
         rt_free(s);
         return -ENOMEM;
     }
@@ -40,6 +43,8 @@ static int store_new(struct pool_mgr *pools, struct lvs_store **ret_store)
     rt_mutex_init(&s->md_lock);
     rt_mutex_init(&s->tree_lock);
     rt_waitq_init(&s->idle_q);
+    rt_waitq_init(&s->freeze_q);
+    rt_waitq_init(&s->bdev_q);
     *ret_store = s;
     return 0;
 }
@@ -56,6 +61,7 @@ static void store_free(struct lvs_store *s)
         lvs_volume_free(v);
     }
     ash_htab_fini(&s->by_name);
+    ash_htab_fini(&s->by_uid);
     lvs_xattrs_free(&s->super_root.user);
     lvs_xattrs_free(&s->super_root.internal);
     if (s->super_map.windows)
@@ -64,6 +70,8 @@ static void store_free(struct lvs_store *s)
     ash_bitmap_fini(&s->used_clusters);
     ash_bitmap_fini(&s->used_pages);
     ash_bitmap_fini(&s->zero_clusters);
+    ash_bitmap_fini(&s->roots);
+    rt_free(s->by_root);
     if (s->ch)
         bdev_channel_put(s->ch);
     if (s->desc)
@@ -81,7 +89,9 @@ static void gone_task(void *arg)
 static void base_event(struct bdev_desc *desc, enum bdev_event ev)
 {
     struct lvs_store *s = bdev_desc_user(desc);
-    if (ev == BDEV_EVENT_REMOVE && !s->is_closing) {
+    if (ev == BDEV_EVENT_REMOVE && s->is_opening) {
+        s->is_disk_gone = true; /* who opens it sees to it */
+    } else if (ev == BDEV_EVENT_REMOVE && !s->is_closing) {
         s->is_closing = true;
         if (rt_task_spawn("pool lost its disk", gone_task, s) != 0)
             s->is_closing = false; /* the removal waits for an orderly close */
@@ -158,6 +168,7 @@ static void bring_up(struct lvs_store *s)
         struct lvs_volume *v = ash_list_entry(l, struct lvs_volume, link);
         if ((v->root.invalid_flags & LVS_INVALID_ESNAP) && v->state != VOLUME_FAULTED) {
             char id[LVS_UUID_BYTES];
+            s->has_esnaps = true;
             memcpy(id, v->esnap_id, sizeof(id));
             if (bdev_find(s->bdevs, id))
                 (void)lvs_esnap_open(v, id, NULL);
@@ -186,6 +197,18 @@ static int finish_open(struct lvs_store *s, const char *new_name, struct ash_err
     return 0;
 }
 
+/* The pool is open, unless its disk went in the meantime. */
+static int end_opening(struct lvs_store *s, struct ash_err *err)
+{
+    char name[sizeof(s->base_name)];
+    s->is_opening = false;
+    if (!s->is_disk_gone)
+        return 0;
+    snprintf(name, sizeof(name), "%s", s->base_name);
+    (void)lvs_store_close(s, true, NULL);
+    return ash_err_set(err, ASH_E_BDEV_REMOVED, name, "device '%s' is being removed", name);
+}
+
 int lvs_store_open(struct pool_mgr *pools, const char *bdev_name, bool read_only,
                    const char *new_name, struct lvs_store **ret_store, struct ash_err *err)
 {
@@ -194,6 +217,7 @@ int lvs_store_open(struct pool_mgr *pools, const char *bdev_name, bool read_only
         return ash_err_set(err, ASH_E_NO_MEMORY, bdev_name, "no memory for the pool on '%s'",
                            bdev_name);
     s->read_only = read_only;
+    s->is_opening = true;
     int rc = open_base(s, bdev_name, err);
     if (rc == 0)
         rc = read_super(s, err);
@@ -205,8 +229,10 @@ int lvs_store_open(struct pool_mgr *pools, const char *bdev_name, bool read_only
         store_free(s);
         return rc;
     }
-    *ret_store = s;
-    return 0;
+    rc = end_opening(s, err);
+    if (rc == 0)
+        *ret_store = s;
+    return rc;
 }
 
 int lvs_pool_import(struct pool_mgr *pools, const char *bdev_name, bool read_only,
@@ -273,7 +299,8 @@ static int settle_snapshots(struct lvs_store *s)
 
 static int write_clean(struct lvs_store *s)
 {
-    bool unsure = s->no_allocation;
+    /* after a growth that failed the bitmap is longer than the mask on the disk */
+    bool unsure = s->no_allocation || s->needs_recovery || s->used_clusters.n_bits != s->n_clusters;
     ash_list_for_each (l, &s->volumes)
         unsure |= ash_list_entry(l, struct lvs_volume, link)->is_crosslinked;
     rt_mutex_lock(&s->md_lock);
@@ -295,14 +322,21 @@ static int write_clean(struct lvs_store *s)
     return rc;
 }
 
+/* Leaves first, so that nobody's parent goes before him. The lock keeps the list as it is: an
+ * operation that was running when the disk went may be deleting. */
+static void take_bdevs(struct lvs_store *s)
+{
+    rt_mutex_lock(&s->tree_lock);
+    for (struct ash_list *l = s->volumes.prev; l != &s->volumes; l = l->prev)
+        lvs_bdev_unregister(ash_list_entry(l, struct lvs_volume, link));
+    rt_mutex_unlock(&s->tree_lock);
+}
+
 int lvs_store_close(struct lvs_store *s, bool device_is_gone, struct ash_err *err)
 {
     s->is_closing = true;
     rt_step("take volumes away");
-    /* Leaves first, so that nobody's parent goes before him; unregistering a leaf changes no list.
-     */
-    for (struct ash_list *l = s->volumes.prev; l != &s->volumes; l = l->prev)
-        lvs_bdev_unregister(ash_list_entry(l, struct lvs_volume, link));
+    take_bdevs(s);
     while (s->n_ops > 0 || s->commit_running)
         rt_waitq_wait(&s->idle_q);
     int rc = s->read_only || device_is_gone ? 0 : write_clean(s);
@@ -462,6 +496,8 @@ static int create_store(struct lvs_store *s, const char *name, const struct pool
         rc = ash_bitmap_init(&s->used_pages, s->md_len);
     if (rc == 0)
         rc = ash_bitmap_init(&s->zero_clusters, s->n_clusters);
+    if (rc == 0)
+        rc = lvs_roots_init(s);
     for (uint32_t c = 0; c < s->md_clusters && rc == 0; c++)
         ash_bitmap_set(&s->used_clusters, c);
     if (rc == 0)
@@ -490,6 +526,7 @@ int lvs_pool_create(struct pool_mgr *pools, const char *bdev_name, const char *n
         return rc;
     if (store_new(pools, &s))
         return ash_err_set(err, ASH_E_NO_MEMORY, name, "no memory for pool '%s'", name);
+    s->is_opening = true;
     rc = open_base(s, bdev_name, err);
     if (rc == 0)
         rc = create_store(s, name, opts, err);
@@ -499,8 +536,10 @@ int lvs_pool_create(struct pool_mgr *pools, const char *bdev_name, const char *n
         store_free(s);
         return rc;
     }
-    *ret_pool = &s->pool;
-    return 0;
+    rc = end_opening(s, err);
+    if (rc == 0)
+        *ret_pool = &s->pool;
+    return rc;
 }
 
 /* ---------------------------------------------------- destroy, rename, grow */
@@ -513,8 +552,7 @@ static int store_destroy(struct pool *pool, struct ash_err *err)
                            s->read_only ? "open read-only"
                                         : "busy with an operation, or being closed");
     s->is_closing = true;
-    for (struct ash_list *l = s->volumes.prev; l != &s->volumes; l = l->prev)
-        lvs_bdev_unregister(ash_list_entry(l, struct lvs_volume, link));
+    take_bdevs(s);
     while (s->n_ops > 0 || s->commit_running)
         rt_waitq_wait(&s->idle_q);
     rt_mutex_lock(&s->md_lock);
@@ -602,8 +640,10 @@ static uint64_t mask_room(const struct lvs_store *s)
 
 static int grow_to(struct lvs_store *s, uint64_t device_bytes, uint64_t n_clusters)
 {
-    /* Memory first: after the super block nothing may fail. */
-    int rc = ash_bitmap_resize(&s->used_clusters, n_clusters);
+    /* Memory first: after the super block nothing may fail. Bits that an attempt before left behind
+     * are marked used. */
+    uint64_t n_had = s->used_clusters.n_bits;
+    int rc = n_clusters < n_had ? -EIO : ash_bitmap_resize(&s->used_clusters, n_clusters);
     if (rc == 0)
         rc = ash_bitmap_resize(&s->zero_clusters, n_clusters);
     if (rc == 0) {
@@ -615,6 +655,8 @@ static int grow_to(struct lvs_store *s, uint64_t device_bytes, uint64_t n_cluste
         rc = lvs_super_write(s, &next);
     }
     if (rc == 0) {
+        for (uint64_t c = s->n_clusters; c < n_had; c++)
+            ash_bitmap_clear(&s->used_clusters, c);
         s->is_clean_on_disk = false;
         s->size_bytes = device_bytes;
         s->n_clusters = n_clusters;
@@ -642,7 +684,7 @@ static int store_grow(struct pool *pool, struct ash_err *err)
             (unsigned long long)mask_room(s), s->cluster_bytes);
     } else if (n_clusters != s->n_clusters) {
         rt_mutex_lock(&s->md_lock);
-        rc = s->used_clusters.n_bits == s->n_clusters ? grow_to(s, device_bytes, n_clusters) : -EIO;
+        rc = grow_to(s, device_bytes, n_clusters);
         rt_mutex_unlock(&s->md_lock);
         if (rc)
             ash_err_set_rc(err, rc, ASH_E_POOL_IO, s->name, "pool '%s' could not be grown: %s",

@@ -145,7 +145,7 @@ int lvs_super_layout(const struct pool_create_opts *opts, uint64_t device_bytes,
         return ash_err_set(err, ASH_E_POOL_BAD_CLUSTER_SIZE, NULL,
                            "cluster size %llu with blocks of %u and metadata pages of %llu",
                            (unsigned long long)cluster, block_bytes, (unsigned long long)page);
-    if (phys_block_bytes % block_bytes != 0 || block_bytes > page)
+    if (phys_block_bytes % block_bytes != 0 || block_bytes > LVS_PAGE_BYTES)
         return ash_err_set(err, ASH_E_BDEV_BAD_GEOMETRY, NULL,
                            "physical block of %u with logical block of %u", phys_block_bytes,
                            block_bytes);
@@ -198,11 +198,13 @@ int lvs_super_write(struct lvs_store *s, const struct lvs_super_disk *next)
     if (!buf)
         return -ENOMEM;
     int rc = bdev_read(s->ch, buf, 0, LVS_PAGE_BYTES);
-    if (rc == 0 && memcmp(buf, &s->super, LVS_CRC_BYTES) != 0)
+    if (rc == 0 && memcmp(buf, &s->super, LVS_CRC_BYTES) != 0 &&
+        memcmp(buf, &s->super_tried, LVS_CRC_BYTES) != 0)
         rc = -EIO; /* not what we wrote: somebody else's hands, or another disk */
     if (rc == 0) {
         memcpy(buf, next, LVS_PAGE_BYTES);
         lvs_super_seal(buf);
+        s->super_tried = *buf;
         rc = bdev_write(s->ch, buf, 0, LVS_PAGE_BYTES, 0);
         if (rc == 0)
             rc = lvs_flush(s);

@@ -45,23 +45,53 @@ void lvs_volume_free(struct lvs_volume *v)
     rt_free(v);
 }
 
+int lvs_roots_init(struct lvs_store *s)
+{
+    int rc = ash_bitmap_init(&s->roots, s->md_len);
+    if (rc)
+        return rc;
+    s->by_root = rt_alloc((size_t)s->md_len * sizeof(struct lvs_volume *));
+    return s->by_root ? 0 : -ENOMEM;
+}
+
 void lvs_volume_link(struct lvs_volume *v)
 {
-    struct ash_list *pos = &v->store->volumes;
-    /* by blob id; new ones mostly go to the end */
-    while (pos->prev != &v->store->volumes &&
-           ash_list_entry(pos->prev, struct lvs_volume, link)->root.blob_id > v->root.blob_id)
-        pos = pos->prev;
+    struct lvs_store *s = v->store;
+    uint32_t page = lvs_id_page(v->root.blob_id);
+    struct ash_list *pos = &s->volumes;
+    /* by blob id: to the end, or before the next one that there is */
+    if (!ash_list_empty(pos) &&
+        ash_list_entry(pos->prev, struct lvs_volume, link)->root.blob_id > v->root.blob_id)
+        pos = &s->by_root[ash_bitmap_find_set(&s->roots, page)]->link;
+    ASH_ASSERT(!s->by_root[page]);
     ash_list_insert_before(pos, &v->link);
-    v->store->n_volumes++;
+    ash_bitmap_set(&s->roots, page);
+    s->by_root[page] = v;
+    s->n_volumes++;
+}
+
+struct lvs_volume *lvs_find_blob(struct lvs_store *s, uint64_t blob_id)
+{
+    return lvs_id_is_valid(blob_id) && lvs_id_page(blob_id) < s->md_len
+               ? s->by_root[lvs_id_page(blob_id)]
+               : NULL;
+}
+
+static void forget_names(struct lvs_volume *v)
+{
+    if (v->by_name.key)
+        ash_htab_remove(&v->store->by_name, &v->by_name);
+    if (v->by_uid.key)
+        ash_htab_remove(&v->store->by_uid, &v->by_uid);
+    v->by_name.key = v->by_uid.key = NULL;
 }
 
 void lvs_volume_unlink(struct lvs_volume *v)
 {
-    if (v->by_name.key)
-        ash_htab_remove(&v->store->by_name, &v->by_name);
-    v->by_name.key = NULL;
+    forget_names(v);
     ash_list_remove(&v->link);
+    ash_bitmap_clear(&v->store->roots, lvs_id_page(v->root.blob_id));
+    v->store->by_root[lvs_id_page(v->root.blob_id)] = NULL;
     v->store->n_volumes--;
 }
 
@@ -75,14 +105,31 @@ void lvs_set_parent_link(struct lvs_volume *v, struct lvs_volume *parent)
     }
 }
 
-struct lvs_volume *lvs_find_blob(struct lvs_store *s, uint64_t blob_id)
+/* Trees may be thousands of volumes deep: walked without recursion. */
+struct lvs_volume *lvs_tree_next(const struct lvs_volume *root, struct lvs_volume *v)
 {
-    ash_list_for_each (l, &s->volumes) {
-        struct lvs_volume *v = ash_list_entry(l, struct lvs_volume, link);
-        if (v->root.blob_id == blob_id)
-            return v;
-    }
+    if (!ash_list_empty(&v->clones))
+        return ash_list_entry(v->clones.next, struct lvs_volume, clone_link);
+    for (; v != root; v = v->parent)
+        if (v->clone_link.next != &v->parent->clones)
+            return ash_list_entry(v->clone_link.next, struct lvs_volume, clone_link);
     return NULL;
+}
+
+struct lvs_volume *lvs_tree_last(struct lvs_volume *root)
+{
+    while (!ash_list_empty(&root->clones))
+        root = ash_list_entry(root->clones.prev, struct lvs_volume, clone_link);
+    return root;
+}
+
+struct lvs_volume *lvs_tree_prev(const struct lvs_volume *root, struct lvs_volume *v)
+{
+    if (v == root)
+        return NULL;
+    if (v->clone_link.prev == &v->parent->clones)
+        return v->parent;
+    return lvs_tree_last(ash_list_entry(v->clone_link.prev, struct lvs_volume, clone_link));
 }
 
 struct lvs_volume *lvs_find_name(struct lvs_store *s, const char *name)
@@ -114,9 +161,7 @@ void lvs_volume_identify(struct lvs_volume *v)
     const struct lvs_xattr *name = lvs_xattrs_find(&v->root.user, LVS_XATTR_NAME);
     const struct lvs_xattr *uuid = lvs_xattrs_find(&v->root.user, LVS_XATTR_UUID);
     char made[32], text[ASH_UUID_TEXT_BYTES];
-    if (v->by_name.key)
-        ash_htab_remove(&v->store->by_name, &v->by_name);
-    v->by_name.key = NULL;
+    forget_names(v);
     if (name && name->n_value && *(const char *)lvs_xattr_value(name)) {
         take_name(v, lvs_xattr_value(name), strnlen(lvs_xattr_value(name), name->n_value));
     } else {
@@ -132,6 +177,8 @@ void lvs_volume_identify(struct lvs_volume *v)
                  ash_uuid_format(&v->store->uuid, text), (unsigned long long)v->root.blob_id);
     else
         ash_uuid_format(&v->uuid, v->unique_id);
+    if (ash_htab_insert(&v->store->by_uid, &v->by_uid, v->unique_id) != 0)
+        v->by_uid.key = NULL;
     snprintf(v->alias, sizeof(v->alias), "%s/%s", v->store->name, v->name);
 }
 
@@ -271,7 +318,8 @@ int lvs_volume_prepare(struct lvs_store *s, const char *name, uint64_t n_cluster
     opts = opts ? opts : &no_opts;
     int rc = lvs_volume_name_free(s, name, err);
     if (rc == 0 && !ash_uuid_is_nil(&opts->uuid) &&
-        bdev_find(s->bdevs, ash_uuid_format(&opts->uuid, uuid)))
+        (bdev_find(s->bdevs, ash_uuid_format(&opts->uuid, uuid)) ||
+         ash_htab_find(&s->by_uid, uuid)))
         rc = ash_err_set(err, ASH_E_VOLUME_UUID_TAKEN, name, "UUID %s is taken", uuid);
     if (rc)
         return rc;
@@ -304,6 +352,7 @@ int lvs_volume_prepare(struct lvs_store *s, const char *name, uint64_t n_cluster
         return ash_err_set(err, ASH_E_NO_MEMORY, name, "no memory for volume '%s'", name);
     }
     lvs_volume_identify(v); /* takes the name */
+    v->op = "creation";     /* nobody else may touch it before it is whole */
     *ret_vol = v;
     return 0;
 }
@@ -311,9 +360,7 @@ int lvs_volume_prepare(struct lvs_store *s, const char *name, uint64_t n_cluster
 void lvs_volume_discard(struct lvs_volume *v, bool keep_places)
 {
     struct lvs_store *s = v->store;
-    if (v->by_name.key)
-        ash_htab_remove(&s->by_name, &v->by_name);
-    v->by_name.key = NULL;
+    forget_names(v);
     lvs_esnap_close(v);
     if (!keep_places) {
         for (uint64_t i = lvs_map_next(&v->map, 0); i != UINT64_MAX;
@@ -345,6 +392,7 @@ int lvs_volume_birth(struct lvs_volume *v, struct ash_err *err)
     lvs_state_update(v);
     if (v->state == VOLUME_OK)
         (void)lvs_bdev_register(v, NULL); /* it exists; without bdev it is listed all the same */
+    v->op = NULL;
     return 0;
 }
 
@@ -438,8 +486,10 @@ int lvs_volume_erase(struct lvs_volume *v)
             rc = lvs_flush(s);
         if (rc) {
             struct lvs_root again = v->root;
-            if (lvs_volume_commit(v, &again) != 0)
+            if (lvs_volume_commit(v, &again) != 0) {
+                s->needs_recovery = true;
                 rc = -EUCLEAN;
+            }
         }
     }
     rt_buf_put(zeroes, s->md_page_bytes);
@@ -473,6 +523,8 @@ int lvs_volume_bury(struct lvs_volume *v)
         (void)lvs_pages_release(s, pages, n_pages);
         rt_mutex_unlock(&s->md_lock);
         (void)lvs_clusters_release(s, clusters, n_clusters, lvs_volume_clear(v));
+    } else {
+        s->needs_recovery = true;
     }
     rt_free(pages);
     rt_free(clusters);
@@ -530,8 +582,10 @@ int lvs_volume_delete(struct volume *vol, struct ash_err *err)
     rc = clone ? lvs_delete_merge(v, clone, err) : lvs_delete_simple(v, err);
     if (rc) {
         v->is_deleting = false;
+        rt_mutex_lock(&s->tree_lock); /* nobody is freezing trees while a bdev comes back */
         if (v->state == VOLUME_OK)
             (void)lvs_bdev_register(v, NULL);
+        rt_mutex_unlock(&s->tree_lock);
         lvs_op_end(v);
     } else {
         lvs_store_op_end(s); /* v itself is gone */
@@ -553,9 +607,33 @@ static int commit_root(struct lvs_volume *v, struct lvs_root *next, const char *
     return lvs_err_rc(err, rc, v, what);
 }
 
+/* Keep a name taken that no volume has yet: a volume that is in no list. */
+static int name_reserve(struct lvs_store *s, const char *name, struct lvs_volume **ret_holder,
+                        struct ash_err *err)
+{
+    struct lvs_volume *holder;
+    int rc = lvs_volume_name_free(s, name, err);
+    if (rc)
+        return rc;
+    if (lvs_volume_new(s, &holder))
+        return ash_err_set(err, ASH_E_NO_MEMORY, name, "no memory for the name '%s'", name);
+    snprintf(holder->name, sizeof(holder->name), "%s", name);
+    rc = ash_htab_insert(&s->by_name, &holder->by_name, holder->name);
+    ASH_ASSERT(rc == 0);
+    *ret_holder = holder;
+    return 0;
+}
+
+static void name_release(struct lvs_volume *holder)
+{
+    ash_htab_remove(&holder->store->by_name, &holder->by_name);
+    lvs_volume_free(holder);
+}
+
 int lvs_volume_rename(struct volume *vol, const char *new_name, struct ash_err *err)
 {
     struct lvs_volume *v = lvs_of_volume(vol);
+    struct lvs_volume *holder = NULL;
     struct lvs_root next;
     if (lvs_is_read_only(v))
         return ash_err_set(err, ASH_E_VOLUME_READ_ONLY, v->name, "volume '%s' is read-only",
@@ -563,12 +641,17 @@ int lvs_volume_rename(struct volume *vol, const char *new_name, struct ash_err *
     int rc = lvs_op_begin(v, "rename", err);
     if (rc)
         return rc;
-    rc = lvs_volume_name_free(v->store, new_name, err);
+    rc = name_reserve(v->store, new_name, &holder, err);
     if (rc == 0) {
         rc = lvs_root_copy(v, &next);
         if (rc == 0)
             rc = lvs_xattrs_set(&next.user, LVS_XATTR_NAME, new_name, strlen(new_name) + 1);
+        if (rc) {
+            lvs_xattrs_free(&next.user);
+            lvs_xattrs_free(&next.internal);
+        }
         rc = rc ? lvs_err_rc(err, rc, v, "rename") : commit_root(v, &next, "rename", err);
+        name_release(holder);
     }
     if (rc == 0) {
         if (v->has_bdev)
@@ -590,6 +673,7 @@ int lvs_volume_set_read_only(struct volume *vol, struct ash_err *err)
     if (rc)
         return rc;
     /* Writes that were accepted end before the volume becomes read-only. */
+    rt_mutex_lock(&v->store->tree_lock);
     rc = lvs_err_rc(err, lvs_freeze_tree(v), v, "quiesce");
     if (rc == 0) {
         struct lvs_root next = v->root;
@@ -601,6 +685,7 @@ int lvs_volume_set_read_only(struct volume *vol, struct ash_err *err)
         }
         lvs_thaw_tree(v);
     }
+    rt_mutex_unlock(&v->store->tree_lock);
     lvs_op_end(v);
     return rc;
 }
@@ -690,15 +775,20 @@ struct volume *lvs_volume_find(struct pool *pool, const char *name)
     struct lvs_store *s = lvs_of_pool(pool);
     struct lvs_volume *v = lvs_find_name(s, name);
     struct ash_uuid uuid;
-    if (v)
+    char text[ASH_UUID_TEXT_BYTES];
+    if (v && !ash_list_empty(&v->link)) /* else it is not there yet */
         return &v->vol;
-    bool is_uuid = ash_uuid_parse(name, &uuid) == 0;
-    ash_list_for_each (l, &s->volumes) {
-        v = ash_list_entry(l, struct lvs_volume, link);
-        if ((is_uuid && ash_uuid_equal(&uuid, &v->uuid)) || strcmp(v->unique_id, name) == 0)
-            return &v->vol;
-    }
-    return NULL;
+    struct ash_hnode *n = ash_htab_find(&s->by_uid, name);
+    if (!n && ash_uuid_parse(name, &uuid) == 0)
+        n = ash_htab_find(&s->by_uid, ash_uuid_format(&uuid, text));
+    v = n ? ash_container_of(n, struct lvs_volume, by_uid) : NULL;
+    return v && !ash_list_empty(&v->link) ? &v->vol : NULL;
+}
+
+struct volume *lvs_volume_of_bdev(struct bdev *bdev)
+{
+    return bdev->module == &lvs_bdev_module ? &ash_container_of(bdev, struct lvs_volume, bdev)->vol
+                                            : NULL;
 }
 
 struct volume *lvs_volume_next(struct pool *pool, struct volume *prev)

@@ -141,7 +141,7 @@ static void table_finds_all(void **state)
 {
     struct ash_htab tab;
     struct ash_hnode nodes[500] = {{0}};
-    char keys[500][8];
+    char keys[500][16];
     assert_int_equal(ash_htab_init(&tab), 0);
     for (int i = 0; i < 500; i++) {
         snprintf(keys[i], sizeof(keys[i]), "k%d", i);

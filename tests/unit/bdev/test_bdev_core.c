@@ -1062,6 +1062,63 @@ static void qos(void **state)
     run_sim(2, qos_case);
 }
 
+/* -------------------------------------------------- holders that do not close */
+
+struct told {
+    unsigned n;
+    enum rt_log_level level;
+    char text[256];
+};
+
+static void tell(void *arg, enum rt_log_level level, const char *module, const char *text)
+{
+    struct told *told = arg;
+    CHECK_STR(module, "bdev");
+    told->n++;
+    told->level = level;
+    snprintf(told->text, sizeof(told->text), "%s", text);
+}
+
+static void deaf(struct bdev_desc *desc, enum bdev_event ev)
+{
+}
+
+static void patience_case(struct bdev_mgr *mgr)
+{
+    for (unsigned slow = 0; slow < 3; slow++) {
+        struct told told = {0};
+        struct bdev_desc *d;
+        make_malloc(mgr, "patience", 2048, 512);
+        bdev_wait_for_examine(mgr);
+        struct bdev *m = bdev_find(mgr, "patience");
+        CHECK_INT(bdev_open(mgr, "patience", 0, "a deaf holder", deaf, NULL, &d, NULL), 0);
+        rt_set_log(rt_world(), tell, &told);
+        rt_set_log_level(rt_world(), slow == 2 ? RT_LOG_ERR : RT_LOG_INFO);
+        struct removal r = {m, RT_EVENT_INIT};
+        CHECK_INT(rt_task_spawn("remove", remove_task, &r), 0);
+        rt_sleep_ns(9900000000ull);
+        CHECK_INT(told.n, 0);
+        if (slow)
+            rt_sleep_ns(90000000000ull);
+        /* told once, and only to those who want to hear of warnings */
+        CHECK_INT(told.n, slow == 1);
+        CHECK(slow != 1 || (told.level == RT_LOG_WARN && strstr(told.text, "'patience'") &&
+                            strstr(told.text, "'a deaf holder'")));
+        bdev_close(d);
+        CHECK_INT(rt_event_wait(&r.done), 0);
+        rt_sleep_ns(20000000000ull);
+        CHECK_INT(told.n, slow == 1);
+        rt_set_log(rt_world(), NULL, NULL);
+    }
+    rt_log(RT_LOG_ERR, "bdev", "nobody hears this");
+}
+
+static void slow_holders_are_told(void **state)
+{
+    run_sim(1, patience_case);
+    run_sim(2, patience_case);
+}
+
 /* ------------------------------------------------------------- examination */
 
 struct seen {
@@ -1181,13 +1238,21 @@ static void examine(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),         cmocka_unit_test(claims),
-        cmocka_unit_test(access_rights), cmocka_unit_test(removal),
-        cmocka_unit_test(read_write),    cmocka_unit_test(quiesce),
-        cmocka_unit_test(late_channel),  cmocka_unit_test(grace),
-        cmocka_unit_test(splitting),     cmocka_unit_test(emulation),
-        cmocka_unit_test(unaligned),     cmocka_unit_test(reset),
-        cmocka_unit_test(histogram),     cmocka_unit_test(qos),
+        cmocka_unit_test(names),
+        cmocka_unit_test(claims),
+        cmocka_unit_test(access_rights),
+        cmocka_unit_test(removal),
+        cmocka_unit_test(read_write),
+        cmocka_unit_test(quiesce),
+        cmocka_unit_test(late_channel),
+        cmocka_unit_test(grace),
+        cmocka_unit_test(splitting),
+        cmocka_unit_test(emulation),
+        cmocka_unit_test(unaligned),
+        cmocka_unit_test(reset),
+        cmocka_unit_test(histogram),
+        cmocka_unit_test(qos),
+        cmocka_unit_test(slow_holders_are_told),
         cmocka_unit_test(examine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,7 +56,9 @@ static const struct {
     {"aio:///x?foo=1&bar=2", I, "unrecognized parameter(s): foo=1, bar=2"},
     {"aio:///x?foo", I, "unrecognized parameter(s): foo="},
     {"aio:///x?BLK_SIZE=512", I, "unrecognized parameter(s): BLK_SIZE=512"},
-    {"aio:///x?readonly=1", I, "unrecognized parameter(s): readonly=1"},
+    {"aio:///x?read_only=1", I, "unrecognized parameter(s): read_only=1"},
+    {"uring:///x?rescan&readonly", I, "unrecognized parameter(s): rescan="},
+    {"malloc:///x?size_mb=1&readonly", I, "unrecognized parameter(s): readonly="},
     {"aio:///x?blk_size=", P,
      "could not parse value of parameter 'blk_size': '' is given, an integer expected"},
     {"aio:///x?blk_size=four", P, "'four' is given, an integer expected"},
@@ -237,6 +239,25 @@ static void good_case(struct bdev_mgr *mgr)
     CHECK_INT(b->block_bytes, 4096);
     CHECK_STR(b->product_name, "URING bdev");
     destroy(mgr, "uring:///dev/four?uuid=00000000-0000-4000-8000-00000000000a");
+    /* read-only: several may read a file, nobody writes; the saved configuration says so too */
+    static const char *const ro[] = {"aio:///disks/a%20b?readonly",
+                                     "uring:///disks/a%20b?blk_size=512&readonly"};
+    for (size_t i = 0; i < ASH_N_ELEMS(ro); i++) {
+        b = create(mgr, ro[i], "/disks/a b");
+        CHECK(b->read_only);
+        struct bdev_desc *desc;
+        CHECK_INT(bdev_open(mgr, "/disks/a b", BDEV_OPEN_WRITE, "t", NULL, NULL, &desc, NULL),
+                  -EROFS);
+        CHECK_INT(bdev_open(mgr, "/disks/a b", BDEV_OPEN_READ, "t", NULL, NULL, &desc, NULL), 0);
+        bdev_close(desc);
+        struct ash_buf text = {0};
+        struct ash_jsonw w;
+        ash_jsonw_init(&w, &text);
+        b->ops->dump_config(b, &w);
+        CHECK(strstr(ash_buf_text(&text), "\"readonly\":true"));
+        ash_buf_free(&text);
+        destroy(mgr, ro[i]);
+    }
     b = create(mgr, "aio:///dev/four?blk_size=8192", "/dev/four");
     CHECK_INT(b->block_bytes, 8192);
     /* an alias that is taken is no failure */

@@ -143,6 +143,7 @@ static int resize_first(struct pt *t, void *arg)
         CHECK_INT(pt_fill(t, name, 0, 8192, 0x11), 0);
         CHECK_INT(pt_fill(t, name, 5 * C, 8192, 0x15), 0);
         CHECK_INT(volume_resize(find(t, name), 9 * C, NULL), 0);
+        CHECK_INT(allocated(t, name), thick ? 9 : 2);
         CHECK(pt_holds(t, name, 6 * C, 3 * C, 0));
         CHECK_INT(pt_fill(t, name, 8 * C, 512, 0x18), 0);
         CHECK_INT(volume_resize(find(t, name), 600 * C, NULL), 0);

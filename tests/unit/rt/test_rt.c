@@ -196,6 +196,74 @@ static void foreign_thread_wakes_a_sleeper(void **state)
     run(state, 1, wait_for_stranger, NULL);
 }
 
+/* ------------------------------------------------------- foreign descriptors */
+
+struct canceller {
+    struct rt_op op;
+    struct rt_event end;
+};
+
+static void canceller_done(struct rt_op *op)
+{
+    struct canceller *c = (struct canceller *)op;
+    rt_event_set(&c->end, (int)op->res);
+}
+
+struct poker {
+    struct rt_timer timer;
+    int fd;
+};
+
+static void poke(struct rt_timer *timer)
+{
+    struct poker *p = (struct poker *)timer;
+    ssize_t n = write(p->fd, "hello", 5);
+    (void)n; /* the reader checks */
+}
+
+static int watch_a_pipe(void *arg)
+{
+    struct poker poker = {.timer.fire = poke};
+    struct rt_sock *sock = NULL;
+    char buf[16];
+    int fds[2];
+    CHECK(pipe(fds) == 0);
+    if (is_sim()) {
+        CHECK(rt_watch_fd(fds[0], &sock) == -ENOTSUP);
+        close(fds[0]);
+        close(fds[1]);
+        return 0;
+    }
+    CHECK(rt_watch_fd(-1, &sock) == -EBADF);
+    CHECK(rt_watch_fd(fds[0], &sock) == 0);
+    close(fds[0]);
+    CHECK(rt_watch_read(sock, buf, sizeof(buf)) == -EAGAIN);
+    poker.fd = fds[1];
+    struct rt_op op = {.kind = RT_OP_POLL, .sock = sock};
+    for (int i = 0; i < 3; i++) {
+        rt_timer_start(&poker.timer, MS);
+        CHECK(rt_op_wait(&op) >= 0);
+        CHECK(rt_watch_read(sock, buf, sizeof(buf)) == 5 && memcmp(buf, "hello", 5) == 0);
+        CHECK(rt_watch_read(sock, buf, sizeof(buf)) == -EAGAIN);
+    }
+    struct canceller c = {.end = RT_EVENT_INIT};
+    c.op = (struct rt_op){.kind = RT_OP_POLL, .sock = sock, .done = canceller_done};
+    rt_op_submit(&c.op);
+    rt_sleep_ns(MS);
+    rt_op_cancel(&c.op);
+    CHECK(rt_event_wait(&c.end) == -ECANCELED);
+    close(fds[1]);
+    CHECK(rt_op_wait(&op) >= 0); /* the other end has gone */
+    CHECK(rt_watch_read(sock, buf, sizeof(buf)) == 0);
+    rt_sock_close(sock);
+    return 0;
+}
+
+static void watches(void **state)
+{
+    run(state, 1, watch_a_pipe, NULL);
+}
+
 /* ------------------------------------------------------------------- timers */
 
 struct alarm {
@@ -1085,6 +1153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_ALL(jobs),
         ON_ALL(foreign_thread_wakes_a_sleeper),
+        ON_ALL(watches),
         ON_ALL(timers),
         ON_ALL(tasks),
         ON_ALL(work_and_calls),
