@@ -631,23 +631,40 @@ static int finish_merge(struct load *l, struct lvs_volume *x, struct lvs_volume 
     return rc;
 }
 
+/* Others than v name x as their parent: then x is a whole snapshot, whatever its mark says of v,
+ * which has gone on since (the mark could not be taken off in time). */
+static bool has_other_clones(const struct lvs_volume *x, const struct lvs_volume *v)
+{
+    ash_list_for_each (i, &x->clones)
+        if (ash_list_entry(i, struct lvs_volume, clone_link) != v)
+            return true;
+    return false;
+}
+
+static int keep_snapshot(struct load *l, struct lvs_volume *x)
+{
+    lvs_xattrs_remove(&x->root.internal, LVS_XATTR_SNAPTMP);
+    lvs_xattrs_remove(&x->root.internal, LVS_XATTR_SNAPRM);
+    x->root.data_ro_flags |= LVS_DATA_RO_READ_ONLY;
+    return todo_rewrite(l, x);
+}
+
 static int resolve_removal(struct load *l, struct lvs_volume *x, struct lvs_volume *v)
 {
+    if (has_other_clones(x, v))
+        return keep_snapshot(l, x);
     if (v->parent != x)
         return drop_volume(l, x); /* the clone has taken over: the deletion counts */
     if (common_cluster(x, v))
         return finish_merge(l, x, v);
-    lvs_xattrs_remove(&x->root.internal, LVS_XATTR_SNAPRM);
-    return todo_rewrite(l, x);
+    return keep_snapshot(l, x);
 }
 
 static int resolve_creation(struct load *l, struct lvs_volume *x, struct lvs_volume *v)
 {
-    if (v->parent != x)
+    if (v->parent != x && !has_other_clones(x, v))
         return drop_volume(l, x); /* the clusters it lists are v's */
-    lvs_xattrs_remove(&x->root.internal, LVS_XATTR_SNAPTMP);
-    x->root.data_ro_flags |= LVS_DATA_RO_READ_ONLY;
-    return todo_rewrite(l, x);
+    return keep_snapshot(l, x);
 }
 
 static int resolve(struct load *l)

@@ -456,7 +456,16 @@ int lvs_volume_name_free(struct lvs_store *s, const char *name, struct ash_err *
 struct lvs_volume *lvs_find_blob(struct lvs_store *s, uint64_t blob_id);
 struct lvs_volume *lvs_find_name(struct lvs_store *s, const char *name);
 /* One locked operation per volume. -EBUSY VOLUME_LOCKED, -EIO faulted, -EROFS pool read-only. */
-int lvs_op_begin(struct lvs_volume *v, const char *op, struct ash_err *err);
+int lvs_op_begin(struct lvs_volume *v, const char *op, struct ash_err *err) ASH_MAY_WAIT;
+/* SNAPTMP or SNAPRM on a volume says something of its clone's parent link, which must not change
+ * while the mark stands: a load would take a finished snapshot for an unfinished one. */
+static inline bool lvs_has_marks(const struct lvs_volume *v)
+{
+    return lvs_xattrs_find(&v->root.internal, LVS_XATTR_SNAPTMP) ||
+           lvs_xattrs_find(&v->root.internal, LVS_XATTR_SNAPRM);
+}
+/* Write the root of v without marks that an I/O error has left there. md_lock not held. */
+int lvs_settle_marks(struct lvs_volume *v) ASH_MAY_WAIT;
 void lvs_op_end(struct lvs_volume *v);
 int lvs_store_op_begin(struct lvs_store *s, struct ash_err *err);
 void lvs_store_op_end(struct lvs_store *s);

@@ -104,18 +104,20 @@ static int snapshot_commit(struct lvs_volume *origin, struct lvs_volume *snap,
     return rc;
 }
 
-/* Step 6: the mark goes. If it cannot be written, the load or the next change of the snapshot does
- * it. */
-static int snapshot_settle(struct lvs_volume *snap)
+int lvs_settle_marks(struct lvs_volume *v)
 {
     struct lvs_root next;
-    rt_mutex_lock(&snap->store->md_lock);
-    int rc = lvs_root_copy(snap, &next);
-    if (rc == 0) {
-        lvs_xattrs_remove(&next.internal, LVS_XATTR_SNAPTMP);
-        rc = lvs_volume_commit(snap, &next);
+    int rc = 0;
+    rt_mutex_lock(&v->store->md_lock);
+    if (lvs_has_marks(v)) {
+        rc = lvs_root_copy(v, &next);
+        if (rc == 0) {
+            lvs_xattrs_remove(&next.internal, LVS_XATTR_SNAPTMP);
+            lvs_xattrs_remove(&next.internal, LVS_XATTR_SNAPRM);
+            rc = lvs_volume_commit(v, &next);
+        }
     }
-    rt_mutex_unlock(&snap->store->md_lock);
+    rt_mutex_unlock(&v->store->md_lock);
     return rc;
 }
 
@@ -155,7 +157,9 @@ static int snapshot_locked(struct lvs_volume *origin, const char *name,
     }
     lvs_volume_link(snap);
     snap->state = origin->state;
-    (void)snapshot_settle(snap);
+    /* Step 6: the mark goes. If it cannot be written now, the next operation that would change what
+     * it says of the origin does it first (lvs_op_begin), or the close, or the load. */
+    (void)lvs_settle_marks(snap);
     if (snap->state == VOLUME_OK)
         (void)lvs_bdev_register(snap, NULL);
     snap->op = NULL;

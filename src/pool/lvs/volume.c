@@ -245,9 +245,17 @@ int lvs_op_begin(struct lvs_volume *v, const char *op, struct ash_err *err)
         return ash_err_set(err, ASH_E_VOLUME_FAULTED, v->name, "volume '%s' is faulted: %s",
                            v->name, v->fault);
     int rc = lvs_store_op_begin(v->store, err);
-    if (rc == 0)
-        v->op = op;
-    return rc;
+    if (rc)
+        return rc;
+    v->op = op; /* also keeps the parent from being deleted meanwhile */
+    if (v->parent && lvs_has_marks(v->parent)) {
+        rc = lvs_settle_marks(v->parent);
+        if (rc) {
+            lvs_err_rc(err, rc, v->parent, "finish the snapshot of");
+            lvs_op_end(v);
+        }
+    }
+    return rc == -EUCLEAN ? -EIO : rc;
 }
 
 void lvs_op_end(struct lvs_volume *v)
