@@ -250,6 +250,8 @@ static void do_rename(struct sim_world *w, const struct sim_step *s)
     if (!v)
         return;
     snprintf(v->alt_name, sizeof(v->alt_name), "v%u-%u", v->id, s->a[1] % 1000);
+    if (strcmp(v->alt_name, v->name) == 0) /* a rename that a crash had cut, and that counts */
+        return;
     v->locked = true;
     int rc = volume_rename(volume_of(w, v), v->alt_name, &err);
     if (ended(w, s, v->name, rc, false, &err))
