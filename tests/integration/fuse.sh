@@ -7,7 +7,7 @@ set -u
 build=${1:-build}
 ashlar=$(realpath "$build/ashlar")
 dir=$(mktemp -d)
-mnt=$dir/m fs=$dir/fs disk=$dir/disk.img loop= pid= n=0 failed=0
+mnt=$dir/m fs=$dir/fs disk=$dir/disk.img loop="" pid="" n=0 failed=0
 export ASHLAR_SOCKET=$dir/rpc.sock
 cleanup() {
     mountpoint -q "$fs" && umount -l "$fs"
@@ -122,7 +122,7 @@ check 'grow' "$ashlar" volume resize tank/vol1 300M
 check 'the file grows' is "$(stat -c %s "$f")" 314572800
 "$ashlar" snapshot create tank/vol1 snap >/dev/null
 check 'a second file' "$ashlar" mount tank/snap "$mnt/" --name monday
-check 'both are there' is "$(echo $(ls "$mnt"))" 'monday vol1'
+check 'both are there' is "$(ls "$mnt" | tr '\n' ' ')" 'monday vol1 '
 check 'a snapshot is read-only' is "$(stat -c %a "$mnt/monday")" 400
 check 'a snapshot cannot be written' fails dd if=/dev/zero of="$mnt/monday" bs=4k count=1 conv=notrunc
 check 'a snapshot can be read' cmp -n 1048576 -i 6291456:6291456 "$mnt/monday" "$dir/in"
