@@ -6,38 +6,63 @@
 #include "base/assert.h"
 #include "world.h"
 
-static bool chance(struct sim_faults *f, uint32_t ppm)
+void sim_fired(struct sim_world *w, enum sim_fired what)
+{
+    w->counts.fired[what]++;
+}
+
+static int fired(struct sim_world *w, enum sim_fired what, int rc)
+{
+    sim_fired(w, what);
+    return rc;
+}
+
+static bool chance(struct sim_faults *f, uint64_t ppm)
 {
     return ppm && sim_below(&f->rng, 1000000) < ppm;
+}
+
+static uint64_t length_of(const struct rt_op *op)
+{
+    uint64_t length = 0;
+    if (op->kind != RT_OP_READ && op->kind != RT_OP_WRITE)
+        return op->length;
+    for (uint32_t i = 0; i < op->n_iov; i++)
+        length += op->iov[i].iov_len;
+    return length;
 }
 
 static int fault(struct sim_world *w, const struct rt_op *op)
 {
     struct sim_faults *f = &w->faults;
-    uint64_t length = op->length;
-    if (op->kind == RT_OP_READ || op->kind == RT_OP_WRITE) {
-        length = 0;
-        for (uint32_t i = 0; i < op->n_iov; i++)
-            length += op->iov[i].iov_len;
-    }
-    bool sticky = op->offset < f->sticky_to && op->offset + length > f->sticky_from;
+    uint64_t now_ns = rt_now_ns();
+    if (now_ns < f->away_until_ns)
+        return fired(w, SIM_FIRED_AWAY, f->sticky_reads ? -ENODEV : -EIO);
+    if (now_ns < f->hang_until_ns && chance(f, f->hang_ppm))
+        return fired(w, SIM_FIRED_HANGS, RT_SIM_HANG);
+    bool sticky = op->offset < f->sticky_to && op->offset + length_of(op) > f->sticky_from;
     switch (op->kind) {
     case RT_OP_READ:
-        return (sticky && f->sticky_reads) || chance(f, f->read_ppm) ? -EIO : 0;
+        if (sticky && f->sticky_reads)
+            return fired(w, SIM_FIRED_BAD_PLACE, -EIO);
+        return chance(f, f->read_ppm) ? fired(w, SIM_FIRED_READ_ERROR, -EIO) : 0;
     case RT_OP_FSYNC:
-        return chance(f, f->flush_ppm) ? -EIO : 0;
+        return chance(f, f->flush_ppm) ? fired(w, SIM_FIRED_FLUSH_ERROR, -EIO) : 0;
     default:
         if (!w->plan->is_device && chance(f, f->space_ppm))
-            return -ENOSPC;
-        return sticky || chance(f, f->write_ppm) ? -EIO : 0;
+            return fired(w, SIM_FIRED_NO_SPACE, -ENOSPC);
+        if (sticky)
+            return fired(w, SIM_FIRED_BAD_PLACE, -EIO);
+        return chance(f, f->write_ppm) ? fired(w, SIM_FIRED_WRITE_ERROR, -EIO) : 0;
     }
 }
 
 static int hook(void *arg, const struct rt_op *op, struct rt_sim_disk *disk)
 {
     struct sim_world *w = arg;
-    if (disk != w->disk)
+    if (disk != w->disk || w->own_image)
         return 0;
+    w->n_disk_ops++;
     sim_note(w, op->kind, op->offset, op->length);
     if (w->cutting && w->n_until-- == 0) {
         w->n_until = 0;
@@ -45,39 +70,72 @@ static int hook(void *arg, const struct rt_op *op, struct rt_sim_disk *disk)
         return -EIO;
     }
     int rc = w->faults.on ? fault(w, op) : 0;
-    if (rc)
+    if (rc < 0)
         w->faulty = true;
+    else if (rc == 0 && op->kind == RT_OP_PUNCH && w->plan->is_device && w->plan->trim)
+        sim_fired(w, w->plan->trim == RT_SIM_TRIM_KEEPS ? SIM_FIRED_TRIM_KEPT
+                                                        : SIM_FIRED_TRIM_GARBAGE);
     return rc;
+}
+
+static bool rarely(void *arg, const char *tag)
+{
+    struct sim_world *w = arg;
+    size_t i = 0;
+    if (sim_below(&w->rare_rng, 1000000) >= w->plan->rare_ppm)
+        return false;
+    while (i < SIM_N_TAGS && w->counts.tags[i] && w->counts.tags[i] != tag)
+        i++;
+    if (i < SIM_N_TAGS) {
+        w->counts.tags[i] = tag;
+        w->counts.taken[i]++;
+    }
+    sim_fired(w, SIM_FIRED_RARELY);
+    sim_note(w, 0x600, (uint64_t)(unsigned char)*tag, 0);
+    return true;
+}
+
+static void set_hooks(struct sim_world *w, uint64_t min_ns, uint64_t max_ns)
+{
+    struct rt_sim_hooks hooks = {.fail = hook,
+                                 .rarely = w->plan->rare_ppm ? rarely : NULL,
+                                 .arg = w,
+                                 .latency_min_ns = min_ns,
+                                 .latency_max_ns = max_ns};
+    rt_sim_set_hooks(w->rt, &hooks);
 }
 
 void sim_faults_hook(struct sim_world *w)
 {
-    struct rt_sim_hooks hooks = {.fail = hook,
-                                 .arg = w,
-                                 .latency_min_ns = w->plan->latency_ns / 8 + 1,
-                                 .latency_max_ns = 2 * w->plan->latency_ns};
-    rt_sim_set_hooks(w->rt, &hooks);
+    set_hooks(w, w->plan->latency_ns / 8 + 1, 2 * w->plan->latency_ns);
 }
 
+/* Which of them the plan allows, and how often they come, is the plan's choice. */
 void sim_faults_start(struct sim_world *w, const struct sim_step *s)
 {
     struct sim_faults *f = &w->faults;
+    uint64_t kinds = w->plan->fault_kinds & (s->a[2] | s->a[3]),
+             ppm = w->plan->fault_ppm << s->a[1] % 6;
     *f = (struct sim_faults){.on = true, .rng = s->a[0]};
-    if (s->a[3] % 4 == 0) { /* silence: nothing ends for up to half a minute */
-        struct rt_sim_hooks hooks = {
-            .fail = hook, .arg = w, .latency_min_ns = 1000000, .latency_max_ns = 30000000000ull};
-        rt_sim_set_hooks(w->rt, &hooks);
-        return;
-    }
-    uint32_t ppm = 1000u << s->a[1] % 8;
-    f->read_ppm = s->a[2] & 1 ? ppm : 0;
-    f->write_ppm = s->a[2] & 2 ? ppm : 0;
-    f->flush_ppm = s->a[2] & 4 ? ppm : 0;
-    f->space_ppm = s->a[2] & 8 ? 8 * ppm : 0;
+    ppm = ASH_MIN(ppm, (uint64_t)300000);
+    f->read_ppm = kinds & 1 ? ppm : 0;
+    f->write_ppm = kinds & 2 ? ppm : 0;
+    f->flush_ppm = kinds & 4 ? ppm : 0;
+    f->space_ppm = kinds & 8 ? 8 * ppm : 0;
     f->sticky_reads = s->a[2] & 32;
-    if (s->a[2] & 16) {
+    if (kinds & 16) {
         f->sticky_from = sim_below(&f->rng, w->plan->disk_bytes);
         f->sticky_to = f->sticky_from + (4096u << sim_below(&f->rng, 9));
+    }
+    if (kinds & 64 && s->a[1] & 64) /* everything fails for a while */
+        f->away_until_ns = rt_now_ns() + s->a[3] % 2000000000u;
+    if (kinds & 128) { /* some things do not end for up to four minutes */
+        f->hang_until_ns = rt_now_ns() + (uint64_t)(s->a[3] % 240) * 1000000000u;
+        f->hang_ppm = 10000u << s->a[1] % 7;
+    }
+    if (kinds & 256) { /* everything may take up to half a minute */
+        set_hooks(w, 1000000, 30000000000ull);
+        sim_fired(w, SIM_FIRED_SLOW);
     }
 }
 
@@ -87,6 +145,16 @@ static void must(struct sim_world *w, int rc)
 {
     if (rc)
         sim_wrong(w, "no memory for an image");
+}
+
+static int apply_torn_space(struct sim_world *w, const struct rt_sim_log_entry *e, uint64_t at,
+                            uint64_t n_bytes)
+{
+    struct rt_sim_log_entry part = *e;
+    struct rt_sim_log log = {.entries = &part, .n_entries = 1};
+    part.offset = at;
+    part.length = n_bytes;
+    return rt_sim_log_apply(&log, 0, w->medium);
 }
 
 /* Some pages of a change that was under way; smaller tears are outside what the format can bear. */
@@ -100,12 +168,13 @@ static void apply_torn(struct sim_world *w, const struct rt_sim_log_entry *e, ui
         must(w, e->kind == RT_OP_WRITE
                     ? rt_sim_image_write(w->medium, at, (uint8_t *)e->data + (at - e->offset),
                                          next - at)
-                    : rt_sim_image_zero(w->medium, at, next - at));
+                    : apply_torn_space(w, e, at, next - at));
     }
 }
 
 static void cut_power(struct sim_world *w)
 {
+    bool hole = false;
     uint64_t rng = w->end.a[1], keep = sim_below(&rng, 101), tear = sim_below(&rng, 50);
     if (w->end.a[2] % 4 == 0)
         keep = w->end.a[2] % 8 ? 100 : 0;
@@ -117,10 +186,17 @@ static void cut_power(struct sim_world *w)
         if (i < n_durable || e->is_fua) {
             must(w, rt_sim_log_apply(&w->log, i, w->medium));
         } else if (sim_below(&rng, 100) < keep) {
-            if (sim_below(&rng, 100) < tear)
+            if (sim_below(&rng, 100) < tear) {
                 apply_torn(w, e, &rng);
-            else
+                sim_fired(w, SIM_FIRED_TORN);
+            } else {
                 must(w, rt_sim_log_apply(&w->log, i, w->medium));
+            }
+            if (hole)
+                sim_fired(w, SIM_FIRED_OVERTAKEN);
+        } else {
+            hole = true;
+            sim_fired(w, SIM_FIRED_LOST);
         }
     }
     struct rt_sim_image *image = rt_sim_image_clone(w->medium);
@@ -138,6 +214,9 @@ void sim_disk_after(struct sim_world *w)
         return;
     }
     w->lossy = w->end.kind == SIM_CUT;
+    sim_fired(w, w->lossy                  ? SIM_FIRED_CUT
+                 : w->end.kind == SIM_KILL ? SIM_FIRED_KILLED
+                                           : SIM_FIRED_RESTARTED);
     if (w->lossy) {
         cut_power(w);
         sim_check_image(w, "after a power cut", NULL, false);

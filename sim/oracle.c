@@ -61,6 +61,27 @@ void ora_free(struct oracle *o)
         ora_drop(o, &o->vols[i]);
 }
 
+void ora_clone(struct oracle *to, const struct oracle *from)
+{
+    *to = *from;
+    for (size_t i = 0; i < ORA_N_VOLS; i++) {
+        struct ora_vol *v = &to->vols[i];
+        const struct ora_block *blocks = v->blocks;
+        v->blocks = NULL;
+        if (!blocks)
+            continue;
+        v->blocks = calloc(v->n_rooms + 1, sizeof(*v->blocks));
+        ASH_ASSERT(v->blocks);
+        for (uint64_t k = 0; k < v->n_rooms; k++) {
+            struct ora_block *b = &v->blocks[k];
+            b->n = b->room = blocks[k].n;
+            b->v = malloc(b->n * sizeof(*b->v));
+            ASH_ASSERT(b->v);
+            memcpy(b->v, blocks[k].v, b->n * sizeof(*b->v));
+        }
+    }
+}
+
 static struct ora_value *push(struct ora_block *b, uint64_t tag, uint64_t submit, uint64_t ack)
 {
     if (b->n == b->room) {

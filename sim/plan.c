@@ -27,21 +27,47 @@ bool sim_kind_exclusive(unsigned kind)
     return kinds[kind].exclusive;
 }
 
-/* Swarm: every seed likes other things; some kinds do not occur in it at all. */
+static const struct {
+    const char *name;
+    size_t offset;
+    uint64_t normal;
+} fields[] = {
+#define X(name, field, normal) {name, offsetof(struct sim_plan, field), normal},
+    SIM_PLAN_FIELDS(X)
+#undef X
+};
+
+static uint64_t *field_of(struct sim_plan *plan, size_t i)
+{
+    return (uint64_t *)(void *)((char *)plan + fields[i].offset);
+}
+
+/* Swarm: every seed has other disks, likes other steps and meets other faults, and has its own
+ * probabilities of them; some do not occur in it at all. */
+static void make_world(struct sim_plan *plan, uint64_t *rng)
+{
+    plan->cluster_bytes = 8192u << sim_below(rng, 8);
+    plan->disk_bytes = (8u << 20) << sim_below(rng, 3);
+    if (plan->cluster_bytes >= 512 << 10)
+        plan->disk_bytes = ASH_MAX(plan->disk_bytes, (uint64_t)32 << 20);
+    plan->block_bytes = sim_below(rng, 3) ? 512 : 4096;
+    plan->n_reactors = 1 + sim_below(rng, 3);
+    plan->n_inflight_max = 1u << sim_below(rng, 5);
+    plan->is_device = sim_below(rng, 2);
+    plan->can_punch = sim_below(rng, 4) != 0;
+    plan->latency_ns = 1000u << sim_below(rng, 14);
+    plan->trim = sim_below(rng, 3);
+    plan->fault_kinds =
+        (sim_below(rng, 2) ? sim_next(rng) : sim_next(rng) | sim_next(rng)) & 0xffff;
+    plan->fault_ppm = 30u << sim_below(rng, 12);
+    plan->rare_ppm = sim_below(rng, 3) ? 1000u << sim_below(rng, 9) : 0;
+}
+
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, size_t n_steps)
 {
     uint64_t rng = sim_mix(seed * 2 + 1), sum = 0, weights[SIM_N_KINDS];
     *plan = (struct sim_plan){.seed = seed};
-    plan->cluster_bytes = 8192u << sim_below(&rng, 8);
-    plan->disk_bytes = (8u << 20) << sim_below(&rng, 3);
-    if (plan->cluster_bytes >= 512 << 10)
-        plan->disk_bytes = ASH_MAX(plan->disk_bytes, (uint64_t)32 << 20);
-    plan->block_bytes = sim_below(&rng, 3) ? 512 : 4096;
-    plan->n_reactors = 1 + (uint32_t)sim_below(&rng, 3);
-    plan->n_inflight_max = 1u << sim_below(&rng, 5);
-    plan->is_device = (uint32_t)sim_below(&rng, 2);
-    plan->can_punch = sim_below(&rng, 4) != 0;
-    plan->latency_ns = 1000u << sim_below(&rng, 14);
+    make_world(plan, &rng);
     for (unsigned k = 0; k < SIM_N_KINDS; k++) {
         weights[k] = sim_below(&rng, 5) ? kinds[k].weight * (1 + sim_below(&rng, 6)) : 0;
         if (k == SIM_WRITE || k == SIM_CREATE || k == SIM_FLUSH)
@@ -66,18 +92,41 @@ void sim_plan_make(struct sim_plan *plan, uint64_t seed, size_t n_steps)
 
 void sim_plan_print(const struct sim_plan *plan, struct ash_buf *out)
 {
-    ash_buf_fmt(out,
-                "plan seed %llu cluster %llu disk %llu block %u reactors %u inflight %u device %u "
-                "punch %u latency %llu\n",
-                (unsigned long long)plan->seed, (unsigned long long)plan->cluster_bytes,
-                (unsigned long long)plan->disk_bytes, plan->block_bytes, plan->n_reactors,
-                plan->n_inflight_max, plan->is_device, plan->can_punch,
-                (unsigned long long)plan->latency_ns);
+    ash_buf_fmt(out, "plan");
+    for (size_t i = 0; i < ASH_N_ELEMS(fields); i++)
+        ash_buf_fmt(out, " %s %llu", fields[i].name,
+                    (unsigned long long)*field_of((struct sim_plan *)(uintptr_t)plan, i));
+    ash_buf_fmt(out, "\n");
     for (size_t i = 0; i < plan->n_steps; i++) {
         const struct sim_step *s = &plan->steps[i];
         ash_buf_fmt(out, "%s %u %u %u %u\n", kinds[s->kind].name, s->a[0], s->a[1], s->a[2],
                     s->a[3]);
     }
+}
+
+/* "plan NAME NUMBER NAME NUMBER ..." */
+static bool parse_head(struct sim_plan *plan, const char *line)
+{
+    char name[32];
+    unsigned long long value;
+    int n = 0;
+    for (size_t i = 0; i < ASH_N_ELEMS(fields); i++)
+        *field_of(plan, i) = fields[i].normal;
+    if (strncmp(line, "plan ", 5) != 0)
+        return false;
+    for (line += 5; *line && *line != '\n'; line += n) {
+        size_t i = 0;
+        if (sscanf(line, "%31s %llu%n", name, &value, &n) != 2)
+            return false;
+        while (i < ASH_N_ELEMS(fields) && strcmp(name, fields[i].name) != 0)
+            i++;
+        if (i == ASH_N_ELEMS(fields))
+            return false;
+        *field_of(plan, i) = value;
+        n += (int)strspn(line + n, " ");
+    }
+    return plan->cluster_bytes && plan->disk_bytes && plan->n_reactors && plan->n_inflight_max &&
+           (plan->block_bytes == 512 || plan->block_bytes == 4096);
 }
 
 static bool parse_step(struct sim_plan *plan, const char *line)
@@ -96,7 +145,6 @@ static bool parse_step(struct sim_plan *plan, const char *line)
 
 bool sim_plan_parse(struct sim_plan *plan, const char *text)
 {
-    unsigned long long seed, cluster, disk, latency;
     bool begun = false, ok = true;
     *plan = (struct sim_plan){0};
     plan->steps = calloc(strlen(text) / 8 + 2, sizeof(*plan->steps));
@@ -109,21 +157,12 @@ bool sim_plan_parse(struct sim_plan *plan, const char *text)
             ok = parse_step(plan, at);
         } else {
             begun = true;
-            ok = sscanf(at,
-                        "plan seed %llu cluster %llu disk %llu block %u reactors %u inflight %u "
-                        "device %u punch %u latency %llu",
-                        &seed, &cluster, &disk, &plan->block_bytes, &plan->n_reactors,
-                        &plan->n_inflight_max, &plan->is_device, &plan->can_punch, &latency) == 9;
+            ok = parse_head(plan, at);
         }
         at += n + (at[n] == '\n');
     }
-    if (ok && begun) {
-        plan->seed = seed;
-        plan->cluster_bytes = cluster;
-        plan->disk_bytes = disk;
-        plan->latency_ns = latency;
+    if (ok && begun)
         return true;
-    }
     sim_plan_free(plan);
     return false;
 }

@@ -26,11 +26,8 @@ static void run_here(const struct sim_plan *plan, bool verbose, unsigned junk,
     ret->ok = sim_world_run(w, plan, verbose);
     ret->crashed = false;
     ret->hash = w->hash;
-    ret->n_lives = w->n_lives;
-    ret->n_steps = w->next_step;
-    ret->n_checked_blocks = w->n_checked_blocks;
-    memcpy(ret->counts, w->counts, sizeof(w->counts));
-    snprintf(ret->why, sizeof(ret->why), "%s", ash_buf_text(&w->why));
+    ret->counts = w->counts;
+    snprintf(ret->why, sizeof(ret->why), "%s", w->why);
     sim_world_free(w);
     free(w);
 }
@@ -64,23 +61,52 @@ void sim_try(const struct sim_plan *plan, bool verbose, unsigned junk, struct si
     }
 }
 
-static bool still_fails(const struct sim_plan *plan)
+void sim_signature(const struct sim_verdict *v, char ret[256])
+{
+    size_t n = 0;
+    for (const char *at = v->why; *at && *at != '\n' && n < 255;) {
+        size_t n_hex = strspn(at, "0123456789abcdef");
+        if (strncmp(at, ", not one of", 12) == 0)
+            break;
+        if (n_hex && (strcspn(at, "0123456789") < n_hex || n_hex == 16)) { /* a number */
+            ret[n++] = '#';
+            at += n_hex;
+            at += strspn(at, "-0123456789");
+        } else {
+            ret[n++] = *at++;
+        }
+    }
+    ret[n] = 0;
+}
+
+struct shrink {
+    struct sim_plan *plan;
+    char signature[256];
+    unsigned n_left;
+};
+
+/* In the same way: another failure is another story. */
+static bool still_fails(const struct shrink *k, const struct sim_plan *plan)
 {
     struct sim_verdict v;
+    char signature[256];
     sim_try(plan, false, 0, &v);
-    return !v.ok;
+    if (v.ok)
+        return false;
+    sim_signature(&v, signature);
+    return strcmp(signature, k->signature) == 0;
 }
 
 /* Without steps [from, from + n). */
-static bool try_without(struct sim_plan *plan, size_t from, size_t n)
+static bool try_without(struct shrink *k, size_t from, size_t n)
 {
-    struct sim_plan less;
+    struct sim_plan less, *plan = k->plan;
     if (!sim_plan_copy(&less, plan))
         return false;
     memmove(less.steps + from, less.steps + from + n,
             (less.n_steps - from - n) * sizeof(*less.steps));
     less.n_steps -= n;
-    if (!still_fails(&less)) {
+    if (!still_fails(k, &less)) {
         sim_plan_free(&less);
         return false;
     }
@@ -89,31 +115,71 @@ static bool try_without(struct sim_plan *plan, size_t from, size_t n)
     return true;
 }
 
-static void simplify(struct sim_plan *plan, uint32_t *field, uint32_t value, unsigned *n_left)
+static void simplify(struct shrink *k, uint64_t *field, uint64_t value)
 {
-    uint32_t old = *field;
-    if (old == value || *n_left == 0)
+    uint64_t old = *field;
+    if (old == value || k->n_left == 0)
         return;
-    --*n_left;
+    k->n_left--;
     *field = value;
-    if (!still_fails(plan))
+    if (!still_fails(k, k->plan))
         *field = old;
+}
+
+static void simplify_step(struct shrink *k, struct sim_step *s)
+{
+    for (unsigned i = 0; i < 4 && k->n_left; i++) {
+        for (unsigned n = 0; n < 2 && k->n_left; n++) {
+            uint32_t old = s->a[i], less = n ? old % 64 : 0;
+            if (less == old)
+                break;
+            s->a[i] = less;
+            k->n_left--;
+            if (still_fails(k, k->plan))
+                break;
+            s->a[i] = old;
+        }
+    }
+}
+
+static void simplify_world(struct shrink *k)
+{
+    struct sim_plan *plan = k->plan;
+    simplify(k, &plan->n_reactors, 1);
+    simplify(k, &plan->n_inflight_max, 1);
+    simplify(k, &plan->rare_ppm, 0);
+    simplify(k, &plan->trim, 0);
+    simplify(k, &plan->fault_kinds, 0);
+    for (uint64_t bit = 1; bit < 0x10000; bit <<= 1)
+        if (plan->fault_kinds & bit)
+            simplify(k, &plan->fault_kinds, plan->fault_kinds & ~bit);
 }
 
 void sim_shrink(struct sim_plan *plan, unsigned n_tries_max)
 {
-    unsigned n_left = n_tries_max;
-    simplify(plan, &plan->n_reactors, 1, &n_left);
-    simplify(plan, &plan->n_inflight_max, 1, &n_left);
-    for (size_t n = plan->n_steps; n > 0; n /= 2) {
-        for (size_t from = plan->n_steps; from > 0 && n_left > 0;) {
-            size_t at = from > n ? from - n : 0;
-            n_left--;
-            (void)try_without(plan, at, ASH_MIN(n, plan->n_steps - at));
-            from = ASH_MIN(at, plan->n_steps);
+    struct shrink k = {.plan = plan, .n_left = n_tries_max};
+    struct sim_verdict v;
+    sim_try(plan, false, 0, &v);
+    sim_signature(&v, k.signature);
+    fprintf(stderr, "  %s\n", k.signature);
+    if (v.counts.n_steps && v.counts.n_steps < plan->n_steps)
+        (void)try_without(&k, v.counts.n_steps, plan->n_steps - v.counts.n_steps);
+    simplify_world(&k);
+    for (unsigned round = 0; round < 3; round++) {
+        size_t n_before = plan->n_steps;
+        for (size_t n = plan->n_steps; n > 0; n /= 2) {
+            for (size_t from = plan->n_steps; from > 0 && k.n_left > 0;) {
+                size_t at = from > n ? from - n : 0;
+                k.n_left--;
+                (void)try_without(&k, at, ASH_MIN(n, plan->n_steps - at));
+                from = ASH_MIN(at, plan->n_steps);
+            }
+            fprintf(stderr, "  %zu steps, %u tries left\n", plan->n_steps, k.n_left);
         }
-        fprintf(stderr, "  %zu steps, %u tries left\n", plan->n_steps, n_left);
+        simplify_world(&k);
+        if (plan->n_steps == n_before)
+            break;
     }
-    simplify(plan, &plan->n_inflight_max, 1, &n_left);
-    simplify(plan, &plan->n_reactors, 1, &n_left);
+    for (size_t i = 0; i < plan->n_steps; i++)
+        simplify_step(&k, &plan->steps[i]);
 }

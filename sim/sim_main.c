@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ashlar-sim: random worlds. */
+#include <dirent.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/assert.h"
@@ -14,7 +16,7 @@ static const char usage[] =
     "       ashlar-sim --seeds A..B [--steps N] [--seconds S]\n"
     "                                             many; stop after S seconds\n"
     "       ashlar-sim --twice N                  seeds 1..N, each twice: the hashes are equal\n"
-    "       ashlar-sim --replay FILE [--verbose]  a plan\n"
+    "       ashlar-sim --replay FILE [--verbose]  a plan; of a folder: all that are in it\n"
     "       ashlar-sim --shrink SEED [--steps N] [--tries N]\n"
     "                                             the smallest plan that still fails, as text\n"
     "       ashlar-sim --print SEED [--steps N]   the plan of a seed\n";
@@ -114,7 +116,42 @@ static int tell(const struct sim_verdict *v, const char *command)
     if (v->ok)
         return 0;
     printf("FAILED: %s\n  again: %s\n", v->why, command);
+    fflush(stdout);
     return 1;
+}
+
+static void add(struct sim_counts *sum, const struct sim_counts *c)
+{
+    sum->n_lives += c->n_lives;
+    sum->n_steps += c->n_steps;
+    sum->n_checked_blocks += c->n_checked_blocks;
+    sum->sim_ns += c->sim_ns;
+    for (unsigned k = 0; k < SIM_N_KINDS; k++)
+        sum->steps[k] += c->steps[k];
+    for (unsigned k = 0; k < SIM_N_FIRED; k++)
+        sum->fired[k] += c->fired[k];
+    for (unsigned k = 0; k < SIM_N_TAGS && c->tags[k]; k++) {
+        unsigned at = 0;
+        while (at < SIM_N_TAGS - 1 && sum->tags[at] && sum->tags[at] != c->tags[k])
+            at++;
+        sum->tags[at] = c->tags[k];
+        sum->taken[at] += c->taken[k];
+    }
+}
+
+static void print_counts(const struct sim_counts *sum)
+{
+    static const char *const names[] = {
+#define X(id, name) name,
+        SIM_FIRED(X)
+#undef X
+    };
+    for (unsigned k = 0; k < SIM_N_KINDS; k++)
+        printf("step: %s: %llu\n", sim_kind_name(k), (unsigned long long)sum->steps[k]);
+    for (unsigned k = 0; k < SIM_N_FIRED; k++)
+        printf("fault: %s: %llu\n", names[k], (unsigned long long)sum->fired[k]);
+    for (unsigned k = 0; k < SIM_N_TAGS && sum->tags[k]; k++)
+        printf("rarely: %s: %llu\n", sum->tags[k], (unsigned long long)sum->taken[k]);
 }
 
 static int run_one(const struct options *o, const struct sim_plan *plan, const char *command)
@@ -122,14 +159,15 @@ static int run_one(const struct options *o, const struct sim_plan *plan, const c
     struct sim_verdict v;
     sim_try(plan, o->verbose, 0, &v);
     printf("%llu steps, %llu lives, %llu blocks checked, hash %016llx\n",
-           (unsigned long long)v.n_steps, (unsigned long long)v.n_lives,
-           (unsigned long long)v.n_checked_blocks, (unsigned long long)v.hash);
+           (unsigned long long)v.counts.n_steps, (unsigned long long)v.counts.n_lives,
+           (unsigned long long)v.counts.n_checked_blocks, (unsigned long long)v.hash);
     return tell(&v, command);
 }
 
 static int run_many(const struct options *o)
 {
-    struct sim_verdict v, sum = {0};
+    struct sim_verdict v;
+    struct sim_counts sum = {0};
     char command[96];
     uint64_t n_seeds = 0, n_failed = 0;
     double start_s = now_s();
@@ -144,20 +182,49 @@ static int run_many(const struct options *o)
                  (unsigned long long)seed, o->n_steps);
         n_failed += (uint64_t)tell(&v, command);
         n_seeds++;
-        sum.n_lives += v.n_lives;
-        sum.n_steps += v.n_steps;
-        sum.n_checked_blocks += v.n_checked_blocks;
-        for (unsigned k = 0; k < SIM_N_KINDS; k++)
-            sum.counts[k] += v.counts[k];
+        add(&sum, &v.counts);
     }
-    printf("%llu seeds, %llu failed, %llu steps, %llu lives, %llu blocks checked, %.0f s\n",
+    print_counts(&sum);
+    printf("%llu seeds, %llu failed, %llu steps, %llu lives, %llu blocks checked, "
+           "%.1f simulated hours, %.0f s\n",
            (unsigned long long)n_seeds, (unsigned long long)n_failed,
            (unsigned long long)sum.n_steps, (unsigned long long)sum.n_lives,
-           (unsigned long long)sum.n_checked_blocks, now_s() - start_s);
-    for (unsigned k = 0; k < SIM_N_KINDS; k++)
-        printf("%s %llu%s", sim_kind_name(k), (unsigned long long)sum.counts[k],
-               k + 1 < SIM_N_KINDS ? ", " : "\n");
+           (unsigned long long)sum.n_checked_blocks, (double)sum.sim_ns / 3.6e12,
+           now_s() - start_s);
     return n_failed ? 1 : 0;
+}
+
+static int is_text(const struct dirent *d)
+{
+    const char *dot = strrchr(d->d_name, '.');
+    return dot && strcmp(dot, ".txt") == 0;
+}
+
+/* One TAP line for each plan of a folder. */
+static int run_folder(const struct options *o)
+{
+    struct dirent **names = NULL;
+    int n = scandir(o->replay, &names, is_text, alphasort), n_failed = 0;
+    printf("1..%d\n", n);
+    for (int i = 0; i < n; i++) {
+        struct sim_verdict v = {.why = "not a plan"};
+        struct sim_plan plan;
+        char path[4096];
+        snprintf(path, sizeof(path), "%s/%s", o->replay, names[i]->d_name);
+        char *text = read_file(path);
+        if (sim_plan_parse(&plan, text)) {
+            sim_try(&plan, false, 0, &v);
+            sim_plan_free(&plan);
+        }
+        free(text);
+        printf("%sok %d - %s\n", v.ok ? "" : "not ", i + 1, names[i]->d_name);
+        if (!v.ok)
+            printf("# %s\n# again: ashlar-sim --replay %s\n", v.why, path);
+        n_failed += !v.ok;
+        free(names[i]);
+    }
+    free(names);
+    return n_failed || n <= 0 ? 1 : 0;
 }
 
 static int run_twice(const struct options *o)
@@ -194,7 +261,7 @@ static int run_shrink(const struct options *o, struct sim_plan *plan)
     sim_shrink(plan, o->n_tries);
     sim_try(plan, false, 0, &v);
     sim_plan_print(plan, &text);
-    printf("# %s\n%s", v.why, ash_buf_text(&text));
+    printf("# %.*s\n%s", (int)strcspn(v.why, "\n"), v.why, ash_buf_text(&text));
     ash_buf_free(&text);
     return 1;
 }
@@ -213,6 +280,9 @@ int main(int argc, char **argv)
         rc = o.twice ? run_twice(&o) : 0;
         return rc || !o.many ? rc : run_many(&o);
     }
+    struct stat st;
+    if (o.replay && stat(o.replay, &st) == 0 && S_ISDIR(st.st_mode))
+        return run_folder(&o);
     if (o.replay) {
         char *text = read_file(o.replay);
         bool ok = sim_plan_parse(&plan, text);

@@ -15,6 +15,7 @@ void sim_note(struct sim_world *w, uint64_t what, uint64_t a, uint64_t b)
     uint64_t now_ns = rt_self() ? rt_now_ns() : 0;
     w->hash = sim_mix(w->hash + what) ^ sim_mix(a + 0x9e3779b97f4a7c15ull * b);
     w->hash = sim_mix(w->hash + now_ns);
+    w->life_ns = ASH_MAX(w->life_ns, now_ns);
 }
 
 void sim_wrong(struct sim_world *w, const char *fmt, ...)
@@ -22,7 +23,7 @@ void sim_wrong(struct sim_world *w, const char *fmt, ...)
     va_list ap;
     if (!sim_is_wrong(w)) {
         va_start(ap, fmt);
-        ash_buf_vfmt(&w->why, fmt, ap);
+        vsnprintf(w->why, sizeof(w->why), fmt, ap);
         va_end(ap);
     }
     if (rt_self())
@@ -80,11 +81,11 @@ static void start_control(struct sim_world *w, const struct sim_step *s)
 static bool drive_step(struct sim_world *w, const struct sim_step *s)
 {
     bool exclusive = sim_kind_exclusive(s->kind);
-    wait_idle(w, exclusive ? 0 : w->plan->n_inflight_max - 1, exclusive);
+    wait_idle(w, exclusive ? 0 : (unsigned)w->plan->n_inflight_max - 1, exclusive);
     sim_note(w, 0x400 + s->kind, s->a[0], s->a[1]);
     if (sim_is_wrong(w))
         return true;
-    w->counts[s->kind]++;
+    w->counts.steps[s->kind]++;
     switch (s->kind) {
     case SIM_WRITE:
     case SIM_READ:
@@ -100,6 +101,7 @@ static bool drive_step(struct sim_world *w, const struct sim_step *s)
     case SIM_QUIET:
         faults_off(w);
         sim_verify(w);
+        sim_check_idle(w);
         break;
     case SIM_FAULTS:
         sim_faults_start(w, s);
@@ -180,7 +182,7 @@ static int start_engine(struct sim_world *w, struct ash_err *err)
     if (rc == 0)
         rc = bdev_create_uri(w->mgr, "aio:///d", &name, err);
     bdev_wait_for_examine(w->mgr);
-    if (rc == 0 && w->n_lives == 1) {
+    if (rc == 0 && w->counts.n_lives == 1) {
         struct pool *pool;
         struct pool_create_opts opts = {.cluster_bytes = (uint32_t)w->plan->cluster_bytes,
                                         .uuid = {{0x54}}};
@@ -224,13 +226,13 @@ static bool live(struct sim_world *w)
     struct rt_opts opts;
     rt_opts_init(&opts);
     opts.backend = RT_BACKEND_SIM;
-    opts.n_reactors = w->plan->n_reactors;
-    opts.seed = sim_mix(w->plan->seed + 1000003 * ++w->n_lives);
+    opts.n_reactors = (unsigned)w->plan->n_reactors;
+    opts.seed = sim_mix(w->plan->seed + 1000003 * ++w->counts.n_lives);
     w->faults.on = w->faulty = w->removed = w->stopping = w->control = w->cutting = false;
     w->n_inflight = 0;
     w->life_rc = 1;
     if (w->verbose)
-        fprintf(stderr, "life %llu\n", (unsigned long long)w->n_lives);
+        fprintf(stderr, "life %llu\n", (unsigned long long)w->counts.n_lives);
     if (rt_create(&opts, &w->rt, NULL) != 0 || rt_sim_attach(w->rt, "/d", w->disk) != 0) {
         sim_wrong(w, "no world");
         return false;
@@ -249,20 +251,26 @@ static bool live(struct sim_world *w)
         (void)rt_run(w->rt);
     if (w->life_rc == 0 && rt_sim_n_live(w->rt) != 0)
         sim_wrong(w, "%zu things were left behind by an orderly close", rt_sim_n_live(w->rt));
+    w->counts.n_steps = w->next_step;
+    w->counts.sim_ns += w->life_ns;
+    w->life_ns = 0;
     rt_sim_discard(w->rt);
     w->rt = NULL;
+    sim_own_disk(w);
     return !sim_is_wrong(w) && w->end.kind != SIM_N_KINDS;
 }
 
 bool sim_world_run(struct sim_world *w, const struct sim_plan *plan, bool verbose)
 {
     *w = (struct sim_world){.plan = plan, .verbose = verbose};
-    w->disk = rt_sim_disk_new(plan->disk_bytes, plan->block_bytes);
+    w->disk = rt_sim_disk_new(plan->disk_bytes, (uint32_t)plan->block_bytes);
     w->medium = rt_sim_image_new(plan->disk_bytes);
     ASH_ASSERT(w->disk && w->medium);
     rt_sim_disk_set_device(w->disk, plan->is_device);
-    rt_sim_disk_set_features(w->disk, plan->can_punch, plan->can_punch);
+    rt_sim_disk_set_features(w->disk, plan->can_punch != 0, plan->can_punch != 0);
+    rt_sim_disk_set_trim(w->disk, (enum rt_sim_trim)(plan->trim % 3));
     rt_sim_disk_set_log(w->disk, &w->log);
+    w->rare_rng = plan->seed;
     w->end.kind = SIM_N_KINDS;
     while (live(w)) {
         sim_note(w, 0x500 + w->end.kind, w->log.n_entries, 0);
@@ -281,5 +289,7 @@ void sim_world_free(struct sim_world *w)
     rt_sim_disk_put(w->disk);
     rt_sim_image_free(w->medium);
     rt_sim_log_free(&w->log);
-    ash_buf_free(&w->why);
+    rt_sim_image_free(w->old_image);
+    rt_sim_image_free(w->own_image);
+    ora_free(&w->old_ora);
 }

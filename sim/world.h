@@ -42,7 +42,7 @@
     X(QUIET, "quiet", 2, 1)                                                                        \
     X(REOPEN, "reopen", 1, 1)                                                                      \
     X(REMOVE, "remove", 1, 0)                                                                      \
-    X(FAULTS, "faults", 2, 0)                                                                      \
+    X(FAULTS, "faults", 4, 0)                                                                      \
     X(NO_FAULTS, "no-faults", 3, 0)                                                                \
     X(RESTART, "restart", 1, 1)                                                                    \
     X(KILL, "kill", 2, 0)                                                                          \
@@ -60,11 +60,26 @@ struct sim_step {
     uint32_t a[4];
 };
 
+/* name in the text, field, what it is where the text does not say */
+#define SIM_PLAN_FIELDS(X)                                                                         \
+    X("seed", seed, 1) /* of the runtime's scheduling too */                                       \
+    X("cluster", cluster_bytes, 65536)                                                             \
+    X("disk", disk_bytes, 16777216)                                                                \
+    X("block", block_bytes, 512)                                                                   \
+    X("reactors", n_reactors, 1)                                                                   \
+    X("inflight", n_inflight_max, 1)                                                               \
+    X("device", is_device, 0)                                                                      \
+    X("punch", can_punch, 1)                                                                       \
+    X("latency", latency_ns, 1000)                                                                 \
+    X("trim", trim, 0)               /* enum rt_sim_trim, of a device */                           \
+    X("faults", fault_kinds, 0xffff) /* mask: those that occur */                                  \
+    X("ppm", fault_ppm, 1000)        /* of a random error; a step of faults multiplies it */       \
+    X("rarely", rare_ppm, 0)         /* of a SIM_RARELY mark */
+
 struct sim_plan {
-    uint64_t seed; /* of the runtime's scheduling too */
-    uint64_t cluster_bytes, disk_bytes;
-    uint32_t block_bytes, n_reactors, n_inflight_max, is_device, can_punch;
-    uint64_t latency_ns;
+#define X(name, field, normal) uint64_t field;
+    SIM_PLAN_FIELDS(X)
+#undef X
     struct sim_step *steps;
     size_t n_steps;
 };
@@ -149,6 +164,7 @@ struct ora_vol *ora_find_uuid(struct oracle *o, const struct ash_uuid *uuid);
 struct ora_vol *ora_new(struct oracle *o); /* NULL: no room; MAKING */
 void ora_drop(struct oracle *o, struct ora_vol *v);
 void ora_free(struct oracle *o);
+void ora_clone(struct oracle *to, const struct oracle *from); /* everything at rest */
 /* Blocks [v's room, n) that begin with one value, known and durable. */
 void ora_room(struct ora_vol *v, uint64_t n, uint64_t tag);
 void ora_set(struct ora_block *b, uint64_t tag);
@@ -173,10 +189,52 @@ void ora_tell(const struct ora_vol *v, uint64_t block, struct ash_buf *out);
 
 /* ------------------------------------------------------------------- world */
 
+/* What befell the disk, counted. */
+#define SIM_FIRED(X)                                                                               \
+    X(READ_ERROR, "read errors")                                                                   \
+    X(WRITE_ERROR, "write errors")                                                                 \
+    X(FLUSH_ERROR, "flush errors")                                                                 \
+    X(NO_SPACE, "no space under the file")                                                         \
+    X(BAD_PLACE, "errors of a bad place")                                                          \
+    X(AWAY, "errors of a disk that is away")                                                       \
+    X(HANGS, "seconds that an operation hangs")                                                    \
+    X(SLOW, "slow spells")                                                                         \
+    X(LOST, "unflushed writes lost")                                                               \
+    X(TORN, "writes torn")                                                                         \
+    X(OVERTAKEN, "writes kept though an earlier one is lost")                                      \
+    X(CUT, "power cuts")                                                                           \
+    X(KILLED, "kills")                                                                             \
+    X(RESTARTED, "orderly restarts")                                                               \
+    X(GROWN, "disks grown")                                                                        \
+    X(TRIM_KEPT, "unmaps that keep old data")                                                      \
+    X(TRIM_GARBAGE, "unmaps that leave garbage")                                                   \
+    X(BACK_SAME, "disks that come back as they were")                                              \
+    X(BACK_OLDER, "disks that come back older")                                                    \
+    X(BACK_FOREIGN, "foreign disks in the place")                                                  \
+    X(BACK_BLOCKS, "disks that come back with larger blocks")                                      \
+    X(RARELY, "rare branches taken")
+
+enum sim_fired {
+#define X(id, name) SIM_FIRED_##id,
+    SIM_FIRED(X)
+#undef X
+        SIM_N_FIRED
+};
+
+enum { SIM_N_TAGS = 16 }; /* of SIM_RARELY marks */
+
+struct sim_counts {
+    uint64_t steps[SIM_N_KINDS], fired[SIM_N_FIRED];
+    uint64_t n_lives, n_steps, n_errors, n_checked_blocks, sim_ns;
+    const char *tags[SIM_N_TAGS];
+    uint64_t taken[SIM_N_TAGS];
+};
+
 struct sim_faults {
     bool on;
+    uint64_t away_until_ns, hang_until_ns;
     uint64_t rng;
-    uint32_t read_ppm, write_ppm, flush_ppm, space_ppm;
+    uint64_t read_ppm, write_ppm, flush_ppm, space_ppm, hang_ppm;
     uint64_t sticky_from, sticky_to; /* writes there fail */
     bool sticky_reads;
 };
@@ -190,8 +248,12 @@ struct sim_world {
     struct rt_sim_log log;
     size_t next_step;
     uint64_t hash;
-    struct ash_buf why; /* not empty: the world is wrong */
-    uint64_t counts[SIM_N_KINDS], n_lives, n_errors, n_checked_blocks;
+    char why[1024]; /* not empty: the world is wrong. No ash_buf: that memory ends with a life */
+    struct sim_counts counts;
+    struct rt_sim_image *old_image; /* an older disk, and what was known then */
+    struct oracle old_ora;
+    struct rt_sim_image *own_image; /* while another disk is in its place */
+    uint64_t rare_rng;
 
     /* of one life */
     struct rt *rt;
@@ -199,17 +261,19 @@ struct sim_world {
     struct pool_mgr *pools;
     struct nbd_server *nbd;
     struct sim_faults faults;
-    bool faulty;         /* an operation has failed by the disk's fault: errors are expected */
-    bool removed;        /* the disk is away or was taken away while things ran */
-    bool stopping;       /* the life ends */
-    bool control;        /* a control operation runs */
-    bool cutting;        /* the countdown runs */
-    bool lossy;          /* this life ends (or the last one ended) by a power cut */
+    bool faulty;   /* an operation has failed by the disk's fault: errors are expected */
+    bool removed;  /* the disk is away or was taken away while things ran */
+    bool stopping; /* the life ends */
+    bool control;  /* a control operation runs */
+    bool cutting;  /* the countdown runs */
+    bool lossy;    /* this life ends (or the last one ended) by a power cut */
+    uint64_t n_disk_ops;
     uint32_t n_until;    /* disk operations until the end */
     struct sim_step end; /* how */
     unsigned n_inflight;
     struct rt_waitq idle; /* something has ended */
     int life_rc;
+    uint64_t life_ns;
 };
 
 /* true: it went well. */
@@ -220,7 +284,7 @@ void sim_note(struct sim_world *w, uint64_t what, uint64_t a, uint64_t b);
 void sim_wrong(struct sim_world *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static inline bool sim_is_wrong(const struct sim_world *w)
 {
-    return w->why.n_bytes != 0;
+    return w->why[0] != 0;
 }
 
 /* world_io.c: start the step beside everything else, or do it. */
@@ -237,12 +301,20 @@ struct pool *sim_pool(struct sim_world *w);
 /* Compare what the pool shows with the oracle, after a load. */
 void sim_settle(struct sim_world *w) ASH_MAY_WAIT;
 void sim_verify(struct sim_world *w) ASH_MAY_WAIT;
+/* Nothing was asked for: nothing happens, for an hour. */
+void sim_check_idle(struct sim_world *w) ASH_MAY_WAIT;
 /* The last thing: everything is deleted, and all space is there again. */
 void sim_finish(struct sim_world *w) ASH_MAY_WAIT;
 void sim_check_image(struct sim_world *w, const char *when, const uint64_t *expect_free,
                      bool want_clean);
 
+/* world_disk.c */
+void sim_remember(struct sim_world *w, struct rt_sim_image *image);
+void sim_remove(struct sim_world *w, const struct sim_step *s) ASH_MAY_WAIT;
+void sim_own_disk(struct sim_world *w); /* back in its place, if another one is there */
+
 /* faults.c */
+void sim_fired(struct sim_world *w, enum sim_fired what);
 void sim_faults_hook(struct sim_world *w);
 void sim_faults_start(struct sim_world *w, const struct sim_step *s);
 /* The life has ended as w->end says: make the disk what the next one finds. */
@@ -251,11 +323,13 @@ void sim_disk_after(struct sim_world *w);
 /* shrink.c: does the plan fail, in a process of its own? why may be NULL. */
 struct sim_verdict {
     bool ok, crashed;
-    uint64_t hash, n_steps, n_lives, n_checked_blocks;
-    uint64_t counts[SIM_N_KINDS];
+    uint64_t hash;
+    struct sim_counts counts;
     char why[1024];
 };
 void sim_try(const struct sim_plan *plan, bool verbose, unsigned junk, struct sim_verdict *ret);
+/* What a failure is about: its text without numbers. */
+void sim_signature(const struct sim_verdict *v, char ret[256]);
 void sim_shrink(struct sim_plan *plan, unsigned n_tries_max);
 
 #endif

@@ -86,7 +86,7 @@ static bool ended(struct sim_world *w, const struct sim_step *s, const char *nam
         fprintf(stderr, "%10llu %s %s: %d %s\n", (unsigned long long)(rt_now_ns() / 1000),
                 sim_kind_name(s->kind), name, rc, rc ? err->text : "");
     if (rc) {
-        w->n_errors++;
+        w->counts.n_errors++;
         /* -ENOMEM: no metadata page is left */
         if (!w->faulty && !w->removed && rc != -ENOSPC && rc != -ENOMEM && !may_refuse)
             sim_wrong(w, "%s %s: %s (%s)", sim_kind_name(s->kind), name, err->text,
@@ -347,6 +347,7 @@ static void do_grow(struct sim_world *w, const struct sim_step *s)
         rt_sim_disk_resize(w->disk, bytes);
         if (rt_sim_image_resize(w->medium, bytes) != 0)
             sim_wrong(w, "no memory");
+        sim_fired(w, SIM_FIRED_GROWN);
     }
 }
 
@@ -366,37 +367,16 @@ static void do_reopen(struct sim_world *w, const struct sim_step *s)
     if (!ended(w, s, "export", pool_export(pool, &err), false, &err))
         return;
     sim_check_image(w, "after an export", &n_free, true);
+    struct rt_sim_image *image = rt_sim_image_clone(rt_sim_disk_image(w->disk));
+    ASH_ASSERT(image);
     if (!sim_is_wrong(w) &&
         ended(w, s, "import", pool_import(w->pools, bdev, false, NULL, &pool, &err), false, &err)) {
         w->lossy = false;
         sim_settle(w);
-    }
-}
-
-static void do_remove(struct sim_world *w, const struct sim_step *s)
-{
-    struct ash_err err = {0};
-    char *name = NULL;
-    w->removed = true;
-    int rc = bdev_destroy_uri(w->mgr, "aio:///d", &err);
-    (void)ended(w, s, "tank", rc, false, &err);
-    w->stopping = true;
-    while (w->n_inflight)
-        rt_waitq_wait(&w->idle);
-    w->faults.on = false;
-    if (rc == 0)
-        rc = bdev_create_uri(w->mgr, "aio:///d", &name, &err);
-    rt_free(name);
-    bdev_wait_for_examine(w->mgr);
-    if (rc || !sim_pool(w)) {
-        sim_wrong(w, "the disk came back, the pool did not: %s", rc ? err.text : "not found");
+        sim_remember(w, image);
     } else {
-        w->lossy = false;
-        w->faulty = false;
-        sim_settle(w);
+        rt_sim_image_free(image);
     }
-    w->removed = false;
-    w->stopping = false;
 }
 
 void sim_control(struct sim_world *w, const struct sim_step *s)
@@ -406,7 +386,7 @@ void sim_control(struct sim_world *w, const struct sim_step *s)
         [SIM_CLONE] = do_clone,       [SIM_ESNAP] = do_clone,      [SIM_RESIZE] = do_resize,
         [SIM_INFLATE] = do_copy_in,   [SIM_DECOUPLE] = do_copy_in, [SIM_RENAME] = do_rename,
         [SIM_XATTR] = do_xattr,       [SIM_GROW] = do_grow,        [SIM_DETACH] = do_parent,
-        [SIM_SET_PARENT] = do_parent, [SIM_REOPEN] = do_reopen,    [SIM_REMOVE] = do_remove,
+        [SIM_SET_PARENT] = do_parent, [SIM_REOPEN] = do_reopen,    [SIM_REMOVE] = sim_remove,
     };
     if (w->verbose)
         fprintf(stderr, "%10llu %s begins\n", (unsigned long long)(rt_now_ns() / 1000),
@@ -521,6 +501,67 @@ void sim_verify(struct sim_world *w)
             sim_read_volume(w, &w->ora.vols[i], false);
 }
 
+static uint64_t n_turns(struct sim_world *w)
+{
+    struct rt_stats stats;
+    uint64_t n = 0;
+    for (unsigned i = 0; i < w->plan->n_reactors; i++) {
+        rt_reactor_stats(rt_reactor(w->rt, i), &stats);
+        n += stats.n_turns;
+    }
+    return n;
+}
+
+void sim_check_idle(struct sim_world *w)
+{
+    struct pool_info info;
+    if (sim_is_wrong(w) || is_unsure(w) || w->cutting)
+        return;
+    rt_sleep_ns(60000000000ull); /* limits of connections that are closed pass */
+    uint64_t n_ops = w->n_disk_ops, n = n_turns(w);
+    rt_sleep_ns(3600000000000ull);
+    if (w->n_disk_ops != n_ops || n_turns(w) - n > 10)
+        sim_wrong(w, "an idle hour takes %llu disk operations and %llu turns of the reactors",
+                  (unsigned long long)(w->n_disk_ops - n_ops),
+                  (unsigned long long)(n_turns(w) - n));
+    pool_get_info(sim_pool(w), &info);
+    sim_check_image(w, "at a quiet point", &info.n_free_clusters, false);
+}
+
+/* A pool that was full and has been emptied can be filled again, to the last cluster. */
+static void fill_again(struct sim_world *w, uint64_t n_clusters)
+{
+    struct volume_create_opts opts = {.uuid = {{0x77}}};
+    struct ash_err err = {0};
+    struct bdev_desc *desc;
+    struct volume *vol;
+    uint64_t cluster = w->plan->cluster_bytes;
+    int rc = volume_create(sim_pool(w), "all", n_clusters * cluster, &opts, &vol, &err);
+    if (rc == 0)
+        rc = bdev_open(w->mgr, "tank/all", BDEV_OPEN_WRITE, "world", NULL, NULL, &desc, &err);
+    if (rc) {
+        sim_wrong(w, "a volume of all clusters: %s", err.text);
+        return;
+    }
+    struct bdev_channel *ch = bdev_channel_get(desc);
+    uint8_t *buf = rt_buf_get(4096);
+    ASH_ASSERT(ch && buf);
+    memset(buf, 0x5a, 4096);
+    for (uint64_t i = 0; i < n_clusters && rc == 0; i += ASH_MAX(n_clusters / 16, 1u))
+        rc = bdev_write(ch, buf, i * cluster, 4096, 0);
+    if (rc == 0)
+        rc = bdev_write(ch, buf, n_clusters * cluster - 4096, 4096, 0);
+    rt_buf_put(buf, 4096);
+    bdev_channel_put(ch);
+    bdev_close(desc);
+    bdev_wait_for_examine(w->mgr);
+    if (rc == 0)
+        rc = volume_delete(volume_find(w->pools, "tank/all"), &err);
+    if (rc)
+        sim_wrong(w, "a volume of all clusters is filled and deleted: %s %s", ash_strerror(rc),
+                  err.text);
+}
+
 void sim_finish(struct sim_world *w)
 {
     static const struct sim_step reopen = {.kind = SIM_REOPEN};
@@ -548,6 +589,8 @@ void sim_finish(struct sim_world *w)
         sim_wrong(w, "the pool is empty, and %llu of %llu clusters are free",
                   (unsigned long long)info.n_free_clusters, (unsigned long long)info.n_clusters);
     else
+        fill_again(w, info.n_free_clusters);
+    if (!sim_is_wrong(w))
         do_reopen(w, &reopen);
 }
 
@@ -566,7 +609,7 @@ void sim_check_image(struct sim_world *w, const char *when, const uint64_t *expe
     const struct rt_sim_image *image = rt_sim_disk_image(w->disk);
     struct lvs_check_dev dev = {.read = image_read,
                                 .size_bytes = rt_sim_image_size(image),
-                                .block_bytes = w->plan->block_bytes,
+                                .block_bytes = (uint32_t)w->plan->block_bytes,
                                 .ctx = (void *)(uintptr_t)image};
     struct lvs_check_opts opts = {.expect_free = expect_free};
     int rc = lvs_check(&dev, &opts, &report);

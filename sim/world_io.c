@@ -80,7 +80,7 @@ static void check(struct sim_world *w, struct ora_vol *v, const uint8_t *buf, ui
         if (!whole || !ora_read(&w->ora, v, block + i, since, tag))
             wrong_block(w, v, block + i, tag, whole, "");
     }
-    w->n_checked_blocks += n;
+    w->counts.n_checked_blocks += n;
     sim_note(w, v->id, block, sum);
 }
 
@@ -192,7 +192,7 @@ static void io_main(void *arg)
     v = ora_find(&w->ora, io->vol_id);
     sim_note(w, 0x100 + io->s.kind, io->vol_id, (uint64_t)(int64_t)rc);
     if (rc) {
-        w->n_errors++;
+        w->counts.n_errors++;
         /* chosen before a resize cut that end off */
         bool beyond = v && io->block + io->n_blocks > ASH_MIN(v->n_blocks, v->alt_n_blocks);
         if (!may_fail(w, v, rc) && !(rc == -EINVAL && beyond))
@@ -254,7 +254,7 @@ static void settle(struct sim_world *w, struct ora_vol *v, const uint8_t *buf, u
             wrong_block(w, v, block + i, tag, whole,
                         w->lossy ? "after a power cut" : "after a new start");
     }
-    w->n_checked_blocks += n;
+    w->counts.n_checked_blocks += n;
     sim_note(w, v->id, block, sum);
 }
 

@@ -144,7 +144,7 @@ static int do_read(struct client *c, uint64_t block, uint64_t n, uint8_t *buf)
         ash_buf_free(&may);
         break;
     }
-    c->w->n_checked_blocks += n;
+    c->w->counts.n_checked_blocks += n;
     return rc;
 }
 

@@ -360,6 +360,12 @@ void rt_set_log(struct rt *rt,
 /* What is above (a larger number) is dropped; INFO at first. */
 void rt_set_log_level(struct rt *rt, enum rt_log_level max_level);
 
+/* True now and then, in a simulated world that has asked for it (rt_sim_hooks.rarely); everywhere
+ * else false. Put beside a condition that is rarely true, where being true is never wrong: the
+ * simulator makes such branches common. tag: a literal. */
+bool rt_rarely(const char *tag);
+#define SIM_RARELY(tag) rt_rarely(tag)
+
 /* Test hook of every world: when set, asked before each allocation made through rt_alloc; true =
  * fail it. The Nth-allocation loops of the tests use it. */
 void rt_set_alloc_hook(struct rt *rt, bool (*should_fail)(void *arg), void *arg);

@@ -69,6 +69,13 @@ void rt_sim_set_hooks(struct rt *rt, const struct rt_sim_hooks *hooks)
     ASH_ASSERT(rt->sim->hooks.latency_min_ns <= rt->sim->hooks.latency_max_ns);
 }
 
+bool rt_rarely(const char *tag)
+{
+    const struct rt_reactor *r = rt_tls_self;
+    const struct rt_sim *sim = r ? r->rt->sim : NULL;
+    return sim && sim->hooks.rarely && sim->hooks.rarely(sim->hooks.arg, tag);
+}
+
 int rt_sim_init(struct rt *rt)
 {
     struct rt_sim *sim = calloc(1, sizeof(*sim));

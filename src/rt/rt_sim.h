@@ -50,6 +50,11 @@ void rt_sim_disk_put(struct rt_sim_disk *disk); /* the owner's reference; worlds
 /* A device: fixed size, -ENOSPC behind its end. */
 void rt_sim_disk_set_device(struct rt_sim_disk *disk, bool is_device);
 void rt_sim_disk_set_features(struct rt_sim_disk *disk, bool can_punch, bool can_zero);
+/* What a device's blocks show after an unmap; a file's always show zeroes. */
+enum rt_sim_trim { RT_SIM_TRIM_ZEROES, RT_SIM_TRIM_KEEPS, RT_SIM_TRIM_GARBAGE };
+void rt_sim_disk_set_trim(struct rt_sim_disk *disk, enum rt_sim_trim trim);
+/* The next opening finds blocks of this size. */
+void rt_sim_disk_set_block(struct rt_sim_disk *disk, uint32_t logical_block_bytes);
 void rt_sim_disk_resize(struct rt_sim_disk *disk, uint64_t size_bytes);
 uint64_t rt_sim_disk_size(const struct rt_sim_disk *disk);
 /* The image itself, without time, errors or log. */
@@ -74,6 +79,7 @@ struct rt_sim_disk *rt_sim_disk_find(struct rt *rt, const char *path); /* borrow
 struct rt_sim_log_entry {
     uint8_t kind; /* RT_OP_WRITE, RT_OP_PUNCH, RT_OP_ZERO, RT_OP_FSYNC */
     bool is_fua;
+    uint8_t trim;                   /* PUNCH: enum rt_sim_trim */
     const struct rt_sim_disk *disk; /* identity only; may be gone */
     uint64_t offset, length;
     void *data;                     /* WRITE: a copy of the bytes */
@@ -103,11 +109,16 @@ int rt_sim_log_apply(const struct rt_sim_log *log, size_t i, struct rt_sim_image
 
 /* ------------------------------------------------------------------- worlds */
 
+#define RT_SIM_HANG 1
+
 struct rt_sim_hooks {
     /* Asked when a file op is about to take effect (RT_OP_READ .. RT_OP_ZERO). 0: go on; -errno:
-     * the op fails with it and changes nothing. May call rt_stop. NULL: nothing fails. */
+     * the op fails with it and changes nothing. RT_SIM_HANG: not now; it is asked again after
+     * another second. May call rt_stop. NULL: nothing fails. */
     int (*fail)(void *arg, const struct rt_op *op, struct rt_sim_disk *disk);
     void *arg;
+    /* Asked at each SIM_RARELY mark of the engine. NULL: rare things stay rare. */
+    bool (*rarely)(void *arg, const char *tag);
     /* Range of an I/O's duration; both 0: 10 us .. 200 us. */
     uint64_t latency_min_ns, latency_max_ns;
 };

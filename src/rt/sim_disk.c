@@ -6,6 +6,9 @@
 
 #include "rt/sim_internal.h"
 
+#define HANGS   INT64_MIN
+#define HANG_NS 1000000000u
+
 struct rt_sim_disk *rt_sim_disk_new(uint64_t size_bytes, uint32_t logical_block_bytes)
 {
     ASH_ASSERT(ash_is_pow2(logical_block_bytes));
@@ -40,6 +43,17 @@ void rt_sim_disk_set_features(struct rt_sim_disk *disk, bool can_punch, bool can
 {
     disk->can_punch = can_punch;
     disk->can_zero = can_zero;
+}
+
+void rt_sim_disk_set_trim(struct rt_sim_disk *disk, enum rt_sim_trim trim)
+{
+    disk->trim = trim;
+}
+
+void rt_sim_disk_set_block(struct rt_sim_disk *disk, uint32_t logical_block_bytes)
+{
+    ASH_ASSERT(ash_is_pow2(logical_block_bytes));
+    disk->logical_block_bytes = logical_block_bytes;
 }
 
 void rt_sim_disk_resize(struct rt_sim_disk *disk, uint64_t size_bytes)
@@ -113,6 +127,24 @@ bool rt_sim_log_is_possible(const struct rt_sim_log *log, size_t n, size_t i)
     return i < n || log->entries[i].n_before_submit <= n;
 }
 
+/* Zeroes, or what an unmap leaves. */
+static int trim_image(struct rt_sim_image *image, enum rt_sim_trim trim, uint64_t offset,
+                      uint64_t n_bytes)
+{
+    if (trim == RT_SIM_TRIM_KEEPS)
+        return 0;
+    if (trim == RT_SIM_TRIM_ZEROES)
+        return rt_sim_image_zero(image, offset, n_bytes);
+    uint8_t garbage[512];
+    int rc = 0;
+    for (uint64_t n; n_bytes && rc == 0; offset += n, n_bytes -= n) {
+        n = ASH_MIN(n_bytes, sizeof(garbage));
+        memset(garbage, 0xd0 + (int)(offset / sizeof(garbage) % 16), sizeof(garbage));
+        rc = rt_sim_image_write(image, offset, garbage, n);
+    }
+    return rc;
+}
+
 int rt_sim_log_apply(const struct rt_sim_log *log, size_t i, struct rt_sim_image *image)
 {
     const struct rt_sim_log_entry *e = &log->entries[i];
@@ -125,7 +157,7 @@ int rt_sim_log_apply(const struct rt_sim_log *log, size_t i, struct rt_sim_image
     }
     if (e->kind == RT_OP_WRITE)
         return rt_sim_image_write(image, e->offset, e->data, e->length);
-    return rt_sim_image_zero(image, e->offset, e->length);
+    return trim_image(image, e->trim, e->offset, e->length);
 }
 
 static void log_op(const struct rt_op *op, struct rt_sim_disk *disk)
@@ -146,6 +178,7 @@ static void log_op(const struct rt_op *op, struct rt_sim_disk *disk)
     struct rt_sim_log_entry e = {
         .kind = op->kind,
         .is_fua = op->kind == RT_OP_WRITE && (op->flags & RT_OP_FUA),
+        .trim = disk->is_device && op->kind == RT_OP_PUNCH ? (uint8_t)disk->trim : 0,
         .disk = disk,
         .offset = op->kind == RT_OP_FSYNC ? 0 : op->offset,
         .length = op->kind == RT_OP_FSYNC ? 0 : op->length,
@@ -210,7 +243,9 @@ static int64_t do_zero(const struct rt_op *op, struct rt_sim_disk *disk)
     uint64_t size = rt_sim_image_size(disk->image);
     if (op->offset >= size)
         return 0;
-    return rt_sim_image_zero(disk->image, op->offset, ASH_MIN(op->length, size - op->offset));
+    enum rt_sim_trim trim =
+        disk->is_device && op->kind == RT_OP_PUNCH ? disk->trim : RT_SIM_TRIM_ZEROES;
+    return trim_image(disk->image, trim, op->offset, ASH_MIN(op->length, size - op->offset));
 }
 
 /* As direct I/O of the kernel would refuse it. */
@@ -234,6 +269,8 @@ static int64_t take_effect(struct rt_op *op)
     if (is_misaligned(op))
         return -EINVAL;
     int rc = hooks->fail ? hooks->fail(hooks->arg, op, disk) : 0;
+    if (rc == RT_SIM_HANG)
+        return HANGS;
     if (rc)
         return rc;
     int64_t res = 0;
@@ -258,7 +295,11 @@ static int64_t take_effect(struct rt_op *op)
 static void io_fire(struct rt_timer *timer)
 {
     struct rt_op *op = (struct rt_op *)(void *)((char *)timer - offsetof(struct rt_op, backend));
-    rt_op_finish(op, take_effect(op));
+    int64_t res = take_effect(op);
+    if (res == HANGS)
+        rt_timer_start_on(op->reactor, timer, rt_sim_now(op->reactor->rt) + HANG_NS);
+    else
+        rt_op_finish(op, res);
 }
 
 void rt_sim_file_submit(struct rt_op *op)

@@ -11,6 +11,7 @@ struct rt_sim_disk {
     struct rt_sim_image *image;
     uint32_t logical_block_bytes;
     bool is_device, can_punch, can_zero;
+    enum rt_sim_trim trim;
     struct rt_sim_log *log;
     size_t n_durable; /* of the log: rt_sim_log_n_durable() at its end */
 };

@@ -282,11 +282,13 @@ static int fill_cluster(struct pending *p, uint32_t cluster, bool known_zero, st
         ov.n_iov = io->n_iov;
     }
     bool whole = ov.to - ov.from == s->cluster_bytes;
+    known_zero = known_zero && !SIM_RARELY("allocate: nobody knows that the cluster is zero");
     if (!whole && src.kind == LVS_FROM_ZERO && !known_zero)
         known_zero = device_knows_zero(s, cluster);
     *ret_barrier = !(src.kind == LVS_FROM_ZERO && known_zero);
     if (!whole && *ret_barrier) {
-        if (src.kind != LVS_FROM_ZERO || s->cluster_bytes <= COMPOSE_BYTES_MAX)
+        if (src.kind != LVS_FROM_ZERO || (s->cluster_bytes <= COMPOSE_BYTES_MAX &&
+                                          !SIM_RARELY("allocate: zeroes around the write")))
             return compose(s, cluster, &src, &ov);
         int rc = zero_around(s, cluster, &ov);
         if (rc)
@@ -387,7 +389,8 @@ static void enter(struct bdev_io *io, bool is_release, void (*task)(void *arg), 
         start_waiting(v->store);
         return;
     }
-    if (v->store->n_pending >= N_PENDING_MAX) {
+    if (v->store->n_pending >= N_PENDING_MAX ||
+        (v->store->n_pending && SIM_RARELY("allocate: no room for another"))) {
         ash_list_push_tail(&v->store->alloc_waiting, &io->link);
         return;
     }
@@ -439,16 +442,15 @@ static int release(struct pending *p)
     struct lvs_store *s = v->store;
     struct bdev *base = bdev_desc_bdev(s->desc);
     uint32_t cluster = lvs_map_get(&v->map, p->idx);
-    bool zero = false;
+    bool unmap = bdev_supports(base, BDEV_UNMAP) && lvs_volume_clear(v) != POOL_CLEAR_NONE;
+    bool zero = base->unmap_zeroes || s->zeroing == POOL_ZEROING_TRUST_UNMAP;
     /* From here on nobody starts I/O to the cluster; then wait for those who did. Writers that come
      * meanwhile find the entry empty and wait for the end of this change. */
     lvs_map_set(&v->map, p->idx, 0);
     rt_step("wait for I/O to the released cluster");
     bdev_grace(base);
-    if (bdev_supports(base, BDEV_UNMAP) && lvs_volume_clear(v) != POOL_CLEAR_NONE) {
-        int rc = bdev_unmap(s->ch, lvs_cluster_offset(s, cluster), s->cluster_bytes);
-        zero = rc == 0 && (base->unmap_zeroes || s->zeroing == POOL_ZEROING_TRUST_UNMAP);
-    }
+    zero =
+        zero && unmap && bdev_unmap(s->ch, lvs_cluster_offset(s, cluster), s->cluster_bytes) == 0;
     int rc = commit_entry(p, 0, false);
     /* Whether the disk still names the cluster is not known: other commits have written the window
      * without it. If it can be put back it is ours as before. */
@@ -456,6 +458,10 @@ static int release(struct pending *p)
         return rc;
     if (rc == 0)
         rc = lvs_flush(s);
+    /* A device that may show anything after an unmap gets it when the cluster is nobody's any more,
+     * whatever comes in between. */
+    if (rc == 0 && unmap && !zero)
+        (void)bdev_unmap(s->ch, lvs_cluster_offset(s, cluster), s->cluster_bytes);
     if (rc == 0)
         lvs_cluster_give(s, cluster, zero);
     else

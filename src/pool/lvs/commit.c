@@ -489,7 +489,8 @@ static void commit_task(void *arg)
             continue;
         }
         g.n = g.n_writes = 0;
-        while (g.n < N_COMMITS_MAX && !ash_list_empty(&s->commit_queue))
+        while (g.n < N_COMMITS_MAX && !ash_list_empty(&s->commit_queue) &&
+               !(g.n && SIM_RARELY("commit: a batch ends early")))
             g.c[g.n++] =
                 ash_list_entry(ash_list_pop_head(&s->commit_queue), struct lvs_commit, link);
         commit_group(&g);

@@ -218,7 +218,7 @@ static bool may_release(struct lvs_volume *v, const struct bdev_io *io, uint64_t
     struct lvs_source src;
     if (!lvs_is_thin(v) || io->length != v->store->cluster_bytes || (io->flags & BDEV_NO_HOLE) ||
         ((struct lvs_io_ctx *)bdev_io_ctx((struct bdev_io *)(uintptr_t)io))->no_release ||
-        atomic_load(&v->n_no_release) > 0)
+        atomic_load(&v->n_no_release) > 0 || SIM_RARELY("unmap: the cluster is kept"))
         return false;
     lvs_source_find(v, idx, &src);
     return src.kind == LVS_FROM_ZERO; /* else the parent's data would show through */
