@@ -1,19 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Null disks: writes vanish, reads give zeroes. Also the model of a small module.
+/* Null disks: writes vanish, reads give zeroes. Also the model of a small module. With keep_mb the
+ * first MiB are kept in memory, so that a pool can lie on the disk and only its data vanish.
  * Source: docs/spec/spdk-jsonrpc.md 6, mayastor-bdev-uris.md 3.2. */
 #include <errno.h>
+#include <string.h>
 
 #include "bdev/mod/mod.h"
 
 struct null_disk {
     struct bdev bdev;
     char *name;
+    uint64_t kept_bytes;
+    char *kept;
 };
+
+/* The io begins in the part that is kept; it may end behind it. */
+static void kept_io(struct null_disk *d, struct bdev_io *io)
+{
+    uint64_t at = io->offset, left = ASH_MIN(io->length, d->kept_bytes - at);
+    if (io->type == BDEV_WRITE_ZEROES)
+        memset(d->kept + at, 0, left);
+    for (uint32_t i = 0; i < io->n_iov && left; i++) {
+        uint64_t n = ASH_MIN(left, (uint64_t)io->iov[i].iov_len);
+        if (io->type == BDEV_READ)
+            memcpy(io->iov[i].iov_base, d->kept + at, n);
+        else if (io->type == BDEV_WRITE)
+            memcpy(d->kept + at, io->iov[i].iov_base, n);
+        at += n;
+        left -= n;
+    }
+}
 
 static void disk_submit(struct bdev_channel *ch, struct bdev_io *io)
 {
+    struct null_disk *d = ash_container_of(ch->bdev, struct null_disk, bdev);
     if (io->type == BDEV_READ)
         bdev_iov_zero(io->iov, io->n_iov);
+    if (ASH_UNLIKELY(io->offset < d->kept_bytes))
+        kept_io(d, io);
     bdev_io_done_soon(io, io->type == BDEV_ABORT ? -EIO : 0);
 }
 
@@ -27,12 +51,16 @@ static void disk_destroy(struct bdev *bdev)
 {
     struct null_disk *d = ash_container_of(bdev, struct null_disk, bdev);
     rt_free(d->name);
+    rt_free(d->kept);
     rt_free(d);
 }
 
 static void disk_dump_config(struct bdev *bdev, struct ash_jsonw *w)
 {
+    const struct null_disk *d = ash_container_of(bdev, struct null_disk, bdev);
     bdev_mod_config_blocks(w, "bdev_null_create", bdev);
+    if (d->kept_bytes)
+        ash_jsonw_u64(w, "keep_mb", d->kept_bytes >> 20);
     bdev_mod_config_end(w, bdev);
 }
 
@@ -45,7 +73,7 @@ static const struct bdev_ops disk_ops = {
 
 struct params {
     char *name;
-    uint64_t num_blocks, size_mb;
+    uint64_t num_blocks, size_mb, keep_mb;
     uint32_t block_size, physical_block_size, md_size, dif_type, dif_pi_format;
     bool dif_is_head_of_md;
     struct ash_uuid uuid;
@@ -64,6 +92,7 @@ static const struct ash_param create_table[] = {
     ASH_PARAM(struct params, block_size, ASH_P_U32, ASH_P_REQUIRED, NULL, "a multiple of 512"),
     P(uuid, ASH_P_UUID, "UUID; a random one if none"),
     P(physical_block_size, ASH_P_U32, "bytes"),
+    P(keep_mb, ASH_P_U64, "our own: MiB at the begin that are kept in memory"),
     P(md_size, ASH_P_U32, "metadata per block: only 0"),
     P(dif_type, ASH_P_U32, "protection: only 0"),
     P(dif_is_head_of_md, ASH_P_BOOL, "no effect"),
@@ -85,10 +114,13 @@ static int disk_create(struct bdev_mgr *mgr, const struct params *p,
                            "null disk '%s': bad num_blocks, block_size, md_size or dif_type",
                            p->name);
     struct null_disk *d = rt_alloc(sizeof(*d));
-    int rc = d && (d->name = rt_strdup(p->name))
+    uint64_t kept = ASH_MIN(p->keep_mb, (uint64_t)1 << 20) << 20;
+    kept = ASH_MIN(kept, p->num_blocks * p->block_size);
+    int rc = d && (d->name = rt_strdup(p->name)) && (!kept || (d->kept = rt_alloc(kept)))
                  ? 0
                  : ash_err_set(err, ASH_E_NO_MEMORY, p->name, "no memory for a disk");
     if (rc == 0) {
+        d->kept_bytes = kept;
         d->bdev = (struct bdev){
             .name = d->name,
             .product_name = "Null disk",
@@ -159,6 +191,7 @@ static const struct ash_method methods[] = {
 static const struct ash_param uri_table[] = {
     P(size_mb, ASH_P_U64, "size in MiB"),
     P(num_blocks, ASH_P_U64, "size in blocks, or size_mb"),
+    P(keep_mb, ASH_P_U64, "MiB at the begin that are kept in memory"),
     RENAMED("blk_size", block_size, ASH_P_U32, 0, "512", "512 or 4096"),
     P(uuid, ASH_P_UUID, "UUID; a random one if none"),
     {.name = NULL},

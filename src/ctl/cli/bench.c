@@ -9,6 +9,7 @@
 
 #include "ctl/cli/disk.h"
 #include "ctl/jsonrpc/jsonrpc.h"
+#include "export/nbd/nbd.h"
 
 /* ------------------------------------------------------------- histogram */
 
@@ -126,6 +127,7 @@ static void job_reported(struct rt_job *rt_job)
 static void job_task(void *arg)
 {
     struct bench_job *job = arg;
+    job->is_started = true;
     uint64_t seed = 0x9e3779b97f4a7c15u * (job->idx + 1);
     job->rng = seed ? seed : 1;
     job->begin_ns = rt_now_ns() + job->opts->warmup_ns;
@@ -326,6 +328,35 @@ static int take_step(struct ash_engine *engine, const char *step, struct ash_err
     return rc ? ash_err_while(err, rc, "taking the step %s", method) : 0;
 }
 
+/* A connection to the engine's own server for each job; server and load share the reactors. */
+static int connect_jobs(struct ash_engine *engine, const char *name, struct bench_job *jobs,
+                        unsigned n_jobs, struct ash_err *err)
+{
+    struct nbd_server *srv = ash_engine_nbd(engine);
+    int rc = nbd_add_export(srv, name, "bench", false, NULL, err);
+    for (unsigned i = 0; i < n_jobs && !rc; i++) {
+        struct rt_sock *far;
+        rc = rt_sock_pair(&jobs[i].sock, &far);
+        if (rc)
+            return ash_err_set_rc(err, rc, ASH_E_RT_SOCKET, name, "no socket pair: %s",
+                                  ash_strerror(rc));
+        rc = nbd_serve_sock(srv, far, err);
+        jobs[i].export_name = "bench";
+        jobs[i].run = bench_nbd_run;
+    }
+    return rc;
+}
+
+/* What no job has taken is closed here; the server closes its ends by itself. */
+static void disconnect_jobs(struct ash_engine *engine, struct bench_job *jobs,
+                            unsigned n_jobs) ASH_MAY_WAIT
+{
+    for (unsigned i = 0; i < n_jobs; i++)
+        if (jobs[i].sock && !jobs[i].is_started)
+            rt_sock_close(jobs[i].sock);
+    (void)nbd_remove_export(ash_engine_nbd(engine), "bench", true, NULL);
+}
+
 static int bench_bdev(struct cli *cli, struct bench_job *jobs, struct bench_opts *o,
                       struct ash_err *err)
 {
@@ -365,8 +396,13 @@ static int bench_bdev(struct cli *cli, struct bench_job *jobs, struct bench_opts
         jobs[i].desc = desc;
         jobs[i].run = bench_bdev_run;
     }
+    bool nbd = !rc && cli_flag(cli, "nbd");
+    if (nbd)
+        rc = connect_jobs(engine, bdev->name, jobs, o->n_jobs, err);
     if (!rc)
         rc = run_and_report(cli, jobs, o, err);
+    if (nbd)
+        disconnect_jobs(engine, jobs, o->n_jobs);
     bdev_close(desc);
     return rc;
 }

@@ -37,6 +37,7 @@ struct bench_job {
     uint64_t n_all;
     uint64_t begin_ns, end_ns; /* of what was measured */
     uint64_t n_started;
+    bool is_started; /* the driver owns sock from then on */
     int rc;
     struct rt_event *all_done; /* control reactor */
     unsigned *n_running;       /* control reactor */
@@ -45,6 +46,7 @@ struct bench_job {
     /* of the driver */
     struct bdev_desc *desc;
     const char *address, *export_name;
+    struct rt_sock *sock; /* connected already: instead of address */
     int (*run)(struct bench_job *job) ASH_MAY_WAIT;
 };
 

@@ -352,7 +352,10 @@ int bench_nbd_run(struct bench_job *job)
     size_t block = ash_align_up(job->opts->block_bytes, 4096);
     struct ash_err err = {.reason = ASH_OK};
     uint64_t size = 0;
-    int rc = rt_connect(job->address, &l.sock, &err);
+    int rc = 0;
+    l.sock = job->sock;
+    if (!l.sock)
+        rc = rt_connect(job->address, &l.sock, &err);
     if (rc)
         return rc;
     l.slots = rt_alloc(depth * sizeof(*l.slots));

@@ -57,6 +57,7 @@ static const struct cli_opt bench_opts[] = {
     {"step", 0, "METHOD={JSON}",
      "before measuring: call a method, or with fill=BDEV write a device full; may be repeated",
      CLI_O_MULTI},
+    {"nbd", 0, NULL, "drive the device through an NBD connection inside this process"},
     {"yes", 'y', NULL, "write to a disk that holds something"},
     {NULL},
 };

@@ -234,6 +234,28 @@ static void files(void **state)
 
 /* ------------------------------------------------------- malloc and null */
 
+/* The first MiB is memory, the rest is not; an io across the border is both. */
+static void null_that_keeps(struct bdev_mgr *mgr) ASH_MAY_WAIT
+{
+    CHECK_INT(call(mgr, "bdev_null_create",
+                   "{\"name\":\"k\",\"num_blocks\":4096,\"block_size\":512,\"keep_mb\":1}", NULL,
+                   NULL),
+              0);
+    struct bdev_desc *d = open_rw(mgr, "k");
+    struct bdev_channel *ch = bdev_channel_get(d);
+    char buf[2048], got[2048];
+    memset(buf, 7, sizeof(buf));
+    CHECK_INT(bdev_write(ch, buf, (1 << 20) - 1024, 2048, 0), 0);
+    CHECK_INT(bdev_read(ch, got, (1 << 20) - 1024, 2048), 0);
+    CHECK(memcmp(got, buf, 1024) == 0 && got[1024] == 0 && got[2047] == 0);
+    CHECK_INT(bdev_write_zeroes(ch, (1 << 20) - 512, 1024, 0), 0);
+    CHECK_INT(bdev_read(ch, got, (1 << 20) - 1024, 1024), 0);
+    CHECK(memcmp(got, buf, 512) == 0 && got[512] == 0 && got[1023] == 0);
+    bdev_channel_put(ch);
+    bdev_close(d);
+    CHECK_INT(call(mgr, "bdev_null_delete", "{\"name\":\"k\"}", NULL, NULL), 0);
+}
+
 static void ram_case(struct bdev_mgr *mgr)
 {
     struct ash_buf out = {0};
@@ -319,6 +341,7 @@ static void ram_case(struct bdev_mgr *mgr)
     CHECK(buf[0] == 0 && buf[511] == 0); /* nobody's old data */
     bdev_channel_put(ch);
     bdev_close(d);
+    null_that_keeps(mgr);
     CHECK_INT(call(mgr, "bdev_null_create", "{\"name\":\"m\",\"num_blocks\":8,\"block_size\":0}",
                    NULL, NULL),
               -EINVAL);
