@@ -62,6 +62,10 @@ enum {
  * or alignment, -ENOTSUP the device cannot, -EILSEQ miscompare, -ENOMEM (never seen by users: the
  * core queues and tries again). */
 
+/* Layout. An io begins on a cache line of its own (64 bytes). A plain read or write touches three
+ * lines per layer-less trip: the two of the head and one frame; a frame is 48 bytes, so with up to
+ * 16 bytes of the layer's own state it is one line. What only some types need stands in a third
+ * line of the head that others never touch. */
 struct bdev_frame {
     struct bdev_frame *up;
     struct bdev_channel *ch;
@@ -73,26 +77,32 @@ struct bdev_frame {
     uint32_t reserved;
     /* the layer's own per-io state follows (bdev->io_ctx_bytes), see bdev_io_ctx() */
 };
+_Static_assert(sizeof(struct bdev_frame) == 48, "a frame and 16 bytes of state: one cache line");
 
 struct bdev_io {
     struct rt_job job; /* ready queue and messages between reactors; free for the current layer */
     struct ash_list link;             /* queues; free for the current layer */
     void (*done)(struct bdev_io *io); /* of the submitter */
     void *user;                       /* of the submitter */
+    struct bdev_channel *ch;          /* of the submitter */
+    struct bdev_frame *frame; /* of the current layer; NULL while the submitter owns the io */
+    /* second cache line */
     uint8_t type, flags;
     uint16_t reserved;
     int32_t rc;
     uint64_t offset, length; /* bytes, on the current layer's device */
     const struct iovec *iov; /* sum = length for READ, WRITE, COMPARE*; borrowed until done */
     uint32_t n_iov, n_write_iov;
-    const struct iovec *write_iov;
-    uint64_t src_offset, offset_result;
-    struct bdev_channel *ch;  /* of the submitter */
-    struct bdev_frame *frame; /* of the current layer; NULL while the submitter owns the io */
-    struct iovec one_iov;     /* room for a submitter with a single buffer */
+    struct iovec one_iov; /* room for a submitter with a single buffer */
     uint32_t stack_used, stack_room;
-    uint8_t stack[] __attribute__((aligned(16)));
+    /* third: not touched by plain reads and writes, and not set by bdev_io_get */
+    const struct iovec *write_iov;      /* COMPARE_AND_WRITE */
+    uint64_t src_offset, offset_result; /* COPY; SEEK_* */
+    uint8_t stack[] __attribute__((aligned(64)));
 };
+_Static_assert(offsetof(struct bdev_io, type) == 64, "two cache lines of what every io needs");
+_Static_assert(offsetof(struct bdev_io, write_iov) == 128,
+               "two cache lines of what every io needs");
 
 /* Take an io for a channel (from its slab; grows; NULL when memory is out) and give it back. */
 struct bdev_io *bdev_io_get(struct bdev_channel *ch);
@@ -220,6 +230,7 @@ struct bdev_channel {
     void (*submit)(struct bdev_channel *ch,
                    struct bdev_io *io); /* ops->submit or a gate before it */
     void *ctx;                          /* bdev->channel_ctx_bytes, zeroed */
+    unsigned mode;                      /* BDEV_OPEN_* of the descriptor: its access rights */
 };
 
 /* Register; the device is examined and then announced. -EEXIST BDEV_EXISTS, -EINVAL

@@ -10,19 +10,20 @@ enum { SLAB_FIRST = 8, SLAB_MOST = 128 };
 
 struct slab {
     struct ash_list link;
-    struct bdev_io first[] __attribute__((aligned(16)));
+    /* then the ios, from the next cache line on */
 };
 
 static void grow(struct bdev_chcore *core)
 {
     unsigned n = core->n_slab_ios ? ASH_MIN(core->n_slab_ios, (unsigned)SLAB_MOST) : SLAB_FIRST;
-    struct slab *slab = rt_alloc(sizeof(*slab) + n * core->io_bytes);
+    struct slab *slab = rt_alloc(sizeof(*slab) + 64 + n * core->io_bytes);
     if (!slab)
         return;
+    char *first = (char *)ash_align_up((uintptr_t)(slab + 1), 64);
     ash_list_push_tail(&core->slabs, &slab->link);
     core->n_slab_ios += n;
     for (unsigned i = 0; i < n; i++) {
-        struct bdev_io *io = (struct bdev_io *)(void *)((char *)slab->first + i * core->io_bytes);
+        struct bdev_io *io = (struct bdev_io *)(void *)(first + i * core->io_bytes);
         io->stack_room = core->view[0].bdev->stack_bytes;
         ash_list_push_tail(&core->free_ios, &io->link);
     }
@@ -41,8 +42,8 @@ struct bdev_io *bdev_io_get(struct bdev_channel *ch)
     io->user = NULL;
     io->type = io->flags = 0;
     io->rc = 0;
-    io->offset = io->length = io->src_offset = io->offset_result = 0;
-    io->iov = io->write_iov = NULL;
+    io->offset = io->length = 0;
+    io->iov = NULL;
     io->n_iov = io->n_write_iov = 0;
     io->ch = ch;
     io->frame = NULL;
@@ -89,6 +90,10 @@ struct bdev_chcore *bdev_channel_open(struct bdev *bdev)
     if (!core)
         return NULL;
     core->slot = slot;
+    core->frame_bytes = (uint32_t)ash_align_up(sizeof(struct bdev_frame) + bdev->io_ctx_bytes, 16);
+    core->block_mask = bdev->core->block_mask ? bdev->core->block_mask : UINT64_MAX;
+    if (bdev->boundary_bytes && ash_is_pow2(bdev->boundary_bytes) && !bdev->max_rw_bytes)
+        core->split_mask = ~(bdev->boundary_bytes - 1);
     core->io_bytes = ash_align_up(sizeof(struct bdev_io) + bdev->stack_bytes, 64);
     core->enter = bdev_has_limits(bdev) ? bdev_split_submit : bdev->ops->submit;
     core->qos_timer.fire = bdev_qos_fire;
@@ -100,6 +105,7 @@ struct bdev_chcore *bdev_channel_open(struct bdev *bdev)
             .reactor = reactor,
             .core = core,
             .ctx = (char *)core + head,
+            .mode = i,
         };
     }
     if (bdev->ops->channel_init && bdev->ops->channel_init(&core->view[BDEV_OPEN_WRITE])) {

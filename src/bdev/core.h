@@ -46,13 +46,24 @@ struct bdev_grace_wait {
     void (*done)(struct bdev_grace_wait *wait);
 };
 
+/* What every io touches stands together in the two cache lines behind the views; the rest is for
+ * the exceptions. */
 struct bdev_chcore {
     /* One channel as four faces, by the mode of the descriptor (BDEV_OPEN_*): the mode is the
      * index, so the access check needs no descriptor. */
     struct bdev_channel view[BDEV_N_VIEWS];
+    uint32_t inflight[2], gen;
+    uint32_t frame_bytes; /* of this layer, its own state included */
+    uint64_t block_mask;  /* block_bytes - 1 when that is a power of two, else UINT64_MAX */
+    uint64_t split_mask;  /* ~(boundary_bytes - 1) when plain reads and writes are limited by a
+                           * boundary only and it is a power of two; 0: ask piece() */
+    struct ash_list free_ios;
     struct bdev_slot *slot;
     void (*enter)(struct bdev_channel *ch, struct bdev_io *io); /* ops->submit or the splitter */
-    uint32_t inflight[2], gen;
+    unsigned n_ios_out, n_slab_ios;
+    struct rt_timer nomem_timer;
+    struct bdev_stats stats;
+    /* not on the plain path */
     unsigned n_users;
     struct ash_list grace_cur;  /* wait for inflight[!gen] == 0 */
     struct ash_list grace_next; /* wait for the next change of gen */
@@ -60,17 +71,14 @@ struct bdev_chcore {
      * waits for those as well, a quiesce does not. */
     uint32_t n_queued[2], queue_gen;
     struct ash_list queue_cur, queue_next;
-    struct ash_list free_ios, slabs;
+    struct ash_list slabs;
     size_t io_bytes;
-    unsigned n_slab_ios, n_ios_out;
     struct ash_list held;      /* ios at a gate */
     struct ash_list qos_queue; /* ios over their quota */
     struct rt_timer qos_timer;
     struct ash_list nomem;       /* ios that the module had no memory for; they stay counted */
     struct ash_list split_stuck; /* struct bdev_split that got no child */
-    struct rt_timer nomem_timer;
     struct ash_list free_splits;
-    struct bdev_stats stats;
 };
 
 /* Fault injection sees every io of a device while it is set (inject.c). */
@@ -218,7 +226,7 @@ int bdev_on_slots(struct bdev *bdev, void (*fn)(struct bdev_slot *slot, unsigned
 
 static inline unsigned bdev_ch_mode(const struct bdev_channel *ch)
 {
-    return (unsigned)(ch - ch->core->view);
+    return ch->mode;
 }
 static inline uint64_t bdev_size(const struct bdev *bdev)
 {

@@ -9,6 +9,8 @@
 
 #include "bdev/core.h"
 
+_Static_assert(BDEV_READ == 0 && BDEV_WRITE == 1, "plain types are the first two");
+
 enum { N_CHILDREN = 8, N_CHILD_IOV = 32 };
 
 struct bdev_split {
@@ -168,6 +170,12 @@ static struct bdev_split *split_get(struct bdev_chcore *core)
 
 void bdev_split_submit(struct bdev_channel *ch, struct bdev_io *io)
 {
+    /* the common case without a division: first and last byte between the same boundaries */
+    if (ASH_LIKELY(io->type <= BDEV_WRITE && ch->core->split_mask &&
+                   !((io->offset ^ (io->offset + io->length - 1)) & ch->core->split_mask))) {
+        ch->bdev->ops->submit(ch, io);
+        return;
+    }
     const uint32_t types = BDEV_RW_TYPES | BDEV_BIT(BDEV_UNMAP) | BDEV_BIT(BDEV_WRITE_ZEROES);
     if (!(types & BDEV_BIT(io->type)) ||
         piece(ch->bdev, io->type, io->offset, io->length) == io->length) {

@@ -19,6 +19,7 @@
 #include "rt/rt_internal.h"
 
 #define SPIN_FIRST_NS (5u * 1000)
+#define N_COARSE      16
 #define TRIM_AFTER_NS (1000ull * 1000 * 1000)
 
 _Thread_local struct rt_reactor *rt_tls_self;
@@ -30,7 +31,19 @@ uint64_t rt_now_ns(void)
     struct rt_reactor *r = rt_tls_self;
     if (!r)
         return rt_clock_ns();
-    return r->rt->sim ? rt_sim_now(r->rt) : rt_clock_read(&r->clock);
+    if (r->rt->sim)
+        return rt_sim_now(r->rt);
+    r->n_coarse_left = N_COARSE;
+    return r->coarse_ns = rt_clock_read(&r->clock);
+}
+
+uint64_t rt_coarse_ns(void)
+{
+    struct rt_reactor *r = rt_tls_self;
+    if (ASH_UNLIKELY(!r || r->n_coarse_left == 0))
+        return rt_now_ns();
+    r->n_coarse_left--;
+    return r->coarse_ns;
 }
 
 uint64_t rt_wall_ns(void)

@@ -100,6 +100,8 @@ struct rt_reactor {
     unsigned idx;
     struct rt_job *ready, **ready_tail;
     struct rt_task *current;
+    uint64_t coarse_ns;
+    unsigned n_coarse_left; /* answers that coarse_ns is still good for */
     struct rt_ctx loop_ctx;
 
     struct rt_timer_slot *timers; /* binary heap */

@@ -501,7 +501,7 @@ def bench_of_devices():
         f.seek(1080)
         f.write(b"\x53\xef")
     b = ok("bench", "malloc:///b?size_mb=16", "--rw", "randrw", "--qd", "8", "--jobs", "2", "--nbd",
-           "--time", "5", "--ios", "500", "--warmup-ms", "0", "-o", "json").json()
+           "--time", "5", "--ios", "500", "--warmup-ms", "0", "-o", "json").json
     check(b["ios"] == 1000, "through NBD inside the process", b)
     fails(5, "REFUSED", "bench", full, "--rw", "write", "--time", "1")
     ok("bench", full, "--rw", "read", "--time", "1", "--ios", "10")

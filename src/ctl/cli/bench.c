@@ -85,15 +85,14 @@ bool bench_next(struct bench_job *job, uint64_t now_ns, uint64_t *ret_offset, bo
     if (job->n_failed || now_ns >= job->begin_ns + o->time_ns ||
         (o->max_ios && job->n_started >= o->max_ios))
         return false;
-    uint64_t n_blocks = o->range_bytes / o->block_bytes;
     if (o->random) {
         /* The high half: multiply instead of divide. */
         uint64_t r = next_random(&job->rng);
-        *ret_offset = (uint64_t)(((unsigned __int128)r * n_blocks) >> 64) * o->block_bytes;
+        *ret_offset = (uint64_t)(((unsigned __int128)r * job->n_blocks) >> 64) * o->block_bytes;
     } else {
         *ret_offset = job->next_offset;
         job->next_offset += o->block_bytes;
-        if (job->next_offset / o->block_bytes >= n_blocks)
+        if (job->next_offset >= job->n_blocks * o->block_bytes)
             job->next_offset = 0;
     }
     *ret_write = o->read_percent == 0 ||
@@ -234,6 +233,8 @@ static int run_and_report(struct cli *cli, struct bench_job *jobs, const struct 
     struct bench_result *r = rt_alloc(sizeof(*r));
     if (!r)
         return ash_err_set(err, ASH_E_NO_MEMORY, NULL, "no memory");
+    for (unsigned i = 0; i < o->n_jobs; i++)
+        jobs[i].n_blocks = o->range_bytes / o->block_bytes;
     uint64_t cpu = cli->host->cpu_ns(0), server_cpu = server ? cli->host->cpu_ns(server) : 0;
     int rc = run_jobs(jobs, o->n_jobs, err);
     r->cpu_ns = cli->host->cpu_ns(0) - cpu;

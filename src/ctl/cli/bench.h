@@ -35,9 +35,9 @@ struct bench_job {
     struct hist hist;
     uint64_t n_ios, n_failed, rng, next_offset; /* n_ios: after the warm-up */
     uint64_t n_all;
-    uint64_t begin_ns, end_ns; /* of what was measured */
-    uint64_t n_started;
-    bool is_started; /* the driver owns sock from then on */
+    uint64_t begin_ns, end_ns;    /* of what was measured */
+    uint64_t n_started, n_blocks; /* n_blocks: in the range */
+    bool is_started;              /* the driver owns sock from then on */
     int rc;
     struct rt_event *all_done; /* control reactor */
     unsigned *n_running;       /* control reactor */

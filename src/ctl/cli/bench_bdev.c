@@ -50,7 +50,7 @@ static void io_done(struct bdev_io *io)
 {
     struct slot *s = io->user;
     struct bdev_run *r = s->run;
-    uint64_t now = rt_now_ns();
+    uint64_t now = rt_coarse_ns();
     bench_count(r->job, s->begin_ns, now, io->rc);
     bdev_io_put(io);
     r->n_in_flight--;
