@@ -13,7 +13,7 @@
 
 struct recording {
     struct crash_case *c;
-    struct rt_sim_image *start;
+    struct rt_sim_image *start, *begin; /* when the log / the operation itself began */
 };
 
 static int make_layout(struct crash_env *e, void *arg)
@@ -43,6 +43,22 @@ static int warm_up(struct crash_env *e)
     return rc;
 }
 
+/* Operations before the one whose states are walked. */
+static int run_first(struct crash_env *e, struct crash_case *c)
+{
+    for (unsigned i = 0; i < c->n_first; i++) {
+        const struct crash_op *op = c->first[i];
+        if (*op->needs && !crash_volume(e, op->needs))
+            return -ENOENT;
+        (void)op->run(e); /* refused is as good as done */
+        if (op->rule == CRASH_DATA && crash_volume(e, "v"))
+            (void)crash_io(e, "v", BDEV_FLUSH, 0, 0);
+    }
+    c->n_log_first = c->log.n_entries;
+    c->n_marks = 0;
+    return c->op->needs && *c->op->needs && !crash_volume(e, c->op->needs) ? -ENOENT : 0;
+}
+
 static int record_main(struct crash_env *e, void *arg)
 {
     struct recording *r = arg;
@@ -60,9 +76,14 @@ static int record_main(struct crash_env *e, void *arg)
     r->start = rt_sim_image_clone(rt_sim_disk_image(e->disk));
     ASH_ASSERT(r->start);
     rt_sim_disk_set_log(e->disk, &c->log);
-    c->op_rc = c->op->run(e);
+    int rc = run_first(e, c);
+    if (rc == 0) {
+        r->begin = rt_sim_image_clone(rt_sim_disk_image(e->disk));
+        ASH_ASSERT(r->begin);
+        c->op_rc = c->op->run(e);
+    }
     rt_sim_disk_set_log(e->disk, NULL);
-    return 0;
+    return rc;
 }
 
 static int look_fn(struct crash_env *e, void *arg)
@@ -95,8 +116,11 @@ static int prepare(struct crash_case *c, struct rt_sim_disk **ret_disk)
     *ret_disk = disk;
     struct crash_life how = {.cut = c->layout->left_dirty};
     int rc = c->layout->make ? crash_world(c->layout, disk, c->seed, make_layout, NULL, &how) : 0;
-    if (c->op->grow_bytes)
-        rt_sim_disk_resize(disk, c->layout->disk_bytes + c->op->grow_bytes);
+    uint64_t grow_bytes = c->op->grow_bytes;
+    for (unsigned i = 0; i < c->n_first; i++)
+        grow_bytes = ASH_MAX(grow_bytes, c->first[i]->grow_bytes);
+    if (grow_bytes)
+        rt_sim_disk_resize(disk, c->layout->disk_bytes + grow_bytes);
     return rc;
 }
 
@@ -150,12 +174,13 @@ int crash_case_record(struct crash_case *c)
     if (rc == 0) {
         struct crash_life how = {.c = c, .log = c->op->at_load ? &c->log : NULL};
         rc = crash_world(c->layout, disk, c->seed + 10, record_main, &r, &how);
-        if (rc)
+        if (rc && rc != -ENOENT)
             ash_buf_fmt(&c->why, "running the operation: %s", ash_strerror(rc));
     }
     c->start = r.start;
     if (rc == 0)
-        rc = look_at(c, c->start, &c->before);
+        rc = look_at(c, r.begin ? r.begin : c->start, &c->before);
+    rt_sim_image_free(r.begin);
     if (rc == 0)
         rc = look_at(c, rt_sim_disk_image(disk), &c->after);
     if (rc == 0)
@@ -205,8 +230,11 @@ static void name_mask(struct ash_buf *out, const char *option, const uint64_t ma
 static void name_state(const struct crash_case *c, const struct crash_state *st)
 {
     struct ash_buf out = {0};
-    ash_buf_fmt(&out, "ashlar-crash --layout %s --op %s%s --seed %llu --at %zu", c->layout->name,
-                c->op->name, c->warm ? " --warm" : "", (unsigned long long)c->seed, st->n);
+    ash_buf_fmt(&out, "ashlar-crash --layout %s", c->layout->name);
+    for (unsigned i = 0; i < c->n_first; i++)
+        ash_buf_fmt(&out, " --first %s", c->first[i]->name);
+    ash_buf_fmt(&out, " --op %s%s --seed %llu --at %zu", c->op->name, c->warm ? " --warm" : "",
+                (unsigned long long)c->seed, st->n);
     name_mask(&out, "--mask", st->mask);
     if (st->killed)
         ash_buf_fmt(&out, " --killed-at %zu", st->kill_n);
@@ -522,7 +550,8 @@ static void walk_prefix(struct walk *w, size_t n)
         else if (m > 1)
             sample_mask(st.mask, n_pending, crash_mix(c->seed + n) + m);
         walk_state(w, &st);
-        walk_torn(w, &st, pending, n_pending, crash_mix(c->seed + n * 1000 + m));
+        if (!c->limits.no_tears)
+            walk_torn(w, &st, pending, n_pending, crash_mix(c->seed + n * 1000 + m));
     }
 }
 
@@ -530,10 +559,12 @@ uint64_t crash_case_walk(struct crash_case *c)
 {
     struct walk w = {.c = c};
     collect_pages(&w);
-    for (size_t n = 0; n <= c->log.n_entries; n++)
+    for (size_t n = c->n_log_first; n <= c->log.n_entries; n++)
         walk_prefix(&w, n);
     for (unsigned i = 0; i < c->limits.n_kills && c->counts.n_failed == 0; i++)
-        walk_killed(c, i == 0 ? c->log.n_entries : crash_mix(c->seed + i) % (c->log.n_entries + 1));
+        walk_killed(c, i == 0 ? c->log.n_entries
+                              : c->n_log_first + crash_mix(c->seed + i) %
+                                                     (c->log.n_entries - c->n_log_first + 1));
     free(w.pages);
     free(w.seen.slots);
     return c->counts.n_failed;

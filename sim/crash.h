@@ -111,6 +111,7 @@ struct crash_limits {
     unsigned n_nested;     /* crashes then */
     unsigned n_kills;      /* places per case where the engine ends and a second one goes on */
     unsigned use_every;    /* one in so many recovered pools is used to the full; 0: none */
+    bool no_tears;         /* writes are there or not, never in part */
 };
 
 /* One state of a case: n entries completed, mask of the pending writes that reached the medium. */
@@ -128,15 +129,22 @@ struct crash_state {
     uint64_t then_mask[4];
 };
 
+enum { CRASH_FIRST_MAX = 2 };
+
 struct crash_case {
     const struct crash_layout *layout;
     const struct crash_op *op;
-    bool warm; /* the store has been written to before the operation */
+    /* Others that run before it, in the same life: the crash comes while their last writes may
+     * still be pending. What they write to volumes is flushed. */
+    const struct crash_op *first[CRASH_FIRST_MAX];
+    unsigned n_first;
+    size_t n_log_first; /* entries of theirs: the walk begins there */
+    bool warm;          /* the store has been written to before the operation */
     uint64_t seed;
     struct crash_limits limits;
     char *repro; /* text of at least CRASH_REPRO_BYTES; always names the state under test */
 
-    struct rt_sim_image *start; /* the disk when the operation began */
+    struct rt_sim_image *start; /* the disk when the log began */
     struct rt_sim_log log;
     struct crash_mark marks[CRASH_N_MARKS];
     size_t n_marks;

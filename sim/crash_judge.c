@@ -153,6 +153,20 @@ static bool shows(const struct crash_volume *w, const struct crash_volume *v, ui
     return at < w->size_bytes && memcmp(v->data + at, w->data + at, 512) == 0;
 }
 
+/* Behind the end of what v was before: zeroes, or what a longer parent has there. */
+static bool is_fresh(const struct crash_case *c, const struct crash_volume *before,
+                     const struct crash_volume *v, uint64_t at)
+{
+    static const uint8_t zeroes[512];
+    if (at < before->size_bytes)
+        return false;
+    for (size_t i = 0; i < c->seen.n; i++)
+        if (*v->parent && strcmp(c->seen.v[i].name, v->parent) == 0 &&
+            at < c->seen.v[i].size_bytes && shows(&c->seen.v[i], v, at))
+            return true;
+    return memcmp(v->data + at, zeroes, sizeof(zeroes)) == 0;
+}
+
 static int judge_data(struct crash_case *c, size_t n)
 {
     if (crash_view_meta(&c->seen) != crash_view_meta(&c->before) &&
@@ -168,7 +182,8 @@ static int judge_data(struct crash_case *c, size_t n)
         b = b ? b : origin_of(c, a);
         a = a ? a : b;
         for (uint64_t at = 0; at < v->size_bytes; at += 512) {
-            if (shows(a, v, at) || (!is_marked(c, n, v->name, at) && shows(b, v, at)))
+            if (shows(a, v, at) ||
+                (!is_marked(c, n, v->name, at) && (shows(b, v, at) || is_fresh(c, b, v, at))))
                 continue;
             ash_buf_fmt(&c->why, "volume %s at byte %llu: %02x%02x..., neither old nor new",
                         v->name, (unsigned long long)at, v->data[at], v->data[at + 1]);

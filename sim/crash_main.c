@@ -22,7 +22,11 @@
 struct options {
     const char *layout, *op;
     int warm; /* -1: both */
-    bool one, verbose, cold;
+    bool one, verbose;
+    const struct crash_op *first[CRASH_FIRST_MAX];
+    unsigned n_first;
+    unsigned sequence; /* 2, 3: all pairs, triples of operations; 0: single ones */
+    uint64_t every;    /* of the triples: one in so many */
     uint64_t seed, min_states;
     struct crash_state state;
     struct crash_limits limits;
@@ -40,6 +44,7 @@ struct report {
 static const char usage[] =
     "usage: ashlar-crash [--layout L] [--op O] [--warm | --cold] [--seed N] [--quick | --deep]\n"
     "                    [--at N --mask HEX [--tear UNIT:WRITE:SEED]\n"
+    "       --first O: before it, up to twice; --pairs; --triples [--every N]\n"
     "                     [--then-at N --then-mask HEX | --killed-at N]] [--min-states N] "
     "[--verbose] [--list]\n";
 
@@ -87,7 +92,19 @@ enum {
     O_MIN,
     O_VERBOSE,
     O_LIST,
+    O_FIRST,
+    O_PAIRS,
+    O_TRIPLES,
+    O_EVERY,
 };
+
+static const struct crash_op *find_op(const char *name)
+{
+    const struct crash_op *op = crash_ops;
+    while (op->name && strcmp(op->name, name) != 0)
+        op++;
+    return op->name ? op : NULL;
+}
 
 static bool take_option(struct options *o, int c)
 {
@@ -137,6 +154,19 @@ static bool take_option(struct options *o, int c)
     case O_MIN:
         o->min_states = strtoull(optarg, NULL, 0);
         return true;
+    case O_FIRST:
+        if (o->n_first == CRASH_FIRST_MAX || !(o->first[o->n_first] = find_op(optarg)))
+            return false;
+        o->n_first++;
+        return true;
+    case O_PAIRS:
+    case O_TRIPLES: /* nothing of the last writes there, or all: a crash at every write */
+        o->sequence = c == O_PAIRS ? 2 : 3;
+        o->limits = (struct crash_limits){.n_samples = 2, .no_tears = true};
+        return true;
+    case O_EVERY:
+        o->every = ASH_MAX(strtoull(optarg, NULL, 0), 1ull);
+        return true;
     case O_VERBOSE:
         o->verbose = true;
         return true;
@@ -164,6 +194,10 @@ static bool parse(int argc, char **argv, struct options *o)
         {"min-states", 1, NULL, O_MIN},
         {"verbose", 0, NULL, O_VERBOSE},
         {"list", 0, NULL, O_LIST},
+        {"first", 1, NULL, O_FIRST},
+        {"pairs", 0, NULL, O_PAIRS},
+        {"triples", 0, NULL, O_TRIPLES},
+        {"every", 1, NULL, O_EVERY},
         {NULL, 0, NULL, 0},
     };
     int c;
@@ -184,6 +218,8 @@ static void run_case(const struct options *o, const struct crash_layout *layout,
 {
     struct crash_case c = {.layout = layout,
                            .op = op,
+                           .first = {o->first[0], o->first[1]},
+                           .n_first = o->n_first,
                            .warm = warm,
                            .seed = o->seed,
                            .limits = o->limits,
@@ -282,9 +318,61 @@ static unsigned walk_op(const struct options *o, const struct crash_op *op, stru
     return n_cases;
 }
 
+/* ------------------------------------------------------- pairs and triples */
+
+/* Can others come after it: the pool is there and open. */
+static bool may_be_first(const struct crash_op *op)
+{
+    return op->needs && !op->at_load && op->rule != CRASH_SUBSET &&
+           strcmp(op->name, "pool-export") != 0;
+}
+
+/* On the first of these layouts that the sequence fits; false: none. */
+static bool walk_sequence(const struct options *o, const struct crash_op *op, struct report *report,
+                          struct crash_counts *total)
+{
+    static const char *const names[] = {"clone", "chain", "esnap", "thin"};
+    for (size_t i = 0; i < ASH_N_ELEMS(names); i++) {
+        const struct crash_layout *l = crash_layouts;
+        while (strcmp(l->name, names[i]) != 0)
+            l++;
+        bool ext = op->needs_ext;
+        for (unsigned k = 0; k < o->n_first; k++)
+            ext |= o->first[k]->needs_ext;
+        if (ext && !l->has_ext)
+            continue;
+        fork_case(o, l, op, false, report);
+        if (report->skipped)
+            continue;
+        add(total, &report->counts);
+        return true;
+    }
+    return false;
+}
+
+static unsigned walk_sequences(struct options *o, struct report *report, struct crash_counts *total)
+{
+    unsigned n = 0;
+    uint64_t turn = o->seed;
+    for (const struct crash_op *a = crash_ops; a->name; a++) {
+        for (const struct crash_op *b = crash_ops; b->name && may_be_first(a); b++) {
+            o->first[0] = a;
+            o->first[1] = b;
+            o->n_first = o->sequence - 1;
+            if (o->sequence == 2 && b->needs && !b->at_load)
+                n += walk_sequence(o, b, report, total);
+            for (const struct crash_op *c = crash_ops;
+                 o->sequence == 3 && may_be_first(b) && c->name; c++)
+                if (c->needs && !c->at_load && turn++ % o->every == 0)
+                    n += walk_sequence(o, c, report, total);
+        }
+    }
+    return n;
+}
+
 int main(int argc, char **argv)
 {
-    struct options o = {.warm = -1, .seed = 1, .limits = {8, 64, 24, 6, 12, 24}};
+    struct options o = {.warm = -1, .seed = 1, .every = 1, .limits = {8, 64, 24, 6, 12, 24}};
     struct crash_counts total = {0};
     unsigned n_cases = 0;
     if (!parse(argc, argv, &o)) {
@@ -298,7 +386,9 @@ int main(int argc, char **argv)
         return 1;
     }
     double start_s = now_s();
-    for (const struct crash_op *op = crash_ops; op->name; op++)
+    if (o.sequence)
+        n_cases = walk_sequences(&o, report, &total);
+    for (const struct crash_op *op = crash_ops; op->name && !o.sequence; op++)
         if (!o.op || strcmp(o.op, op->name) == 0)
             n_cases += walk_op(&o, op, report, &total);
     printf("total: %u cases, %llu states walked, %llu different images opened, %llu torn, "

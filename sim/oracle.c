@@ -180,6 +180,7 @@ void ora_write_end(struct oracle *o, struct ora_vol *v, uint64_t block, uint64_t
         if (k == b->n)
             continue; /* cut off by a resize */
         b->v[k].ack = now;
+        b->v[k].unsure = !effective && b->v[k].tag == 0;
         if (!effective)
             continue;
         b->v[k].effective = true;
@@ -217,7 +218,7 @@ bool ora_read(struct oracle *o, struct ora_vol *v, uint64_t block, uint64_t sinc
     for (uint32_t k = 0; k < b->n; k++) {
         const struct ora_value *x = &b->v[k];
         ok |= x->tag == tag && x->dead >= since;
-        still &= x->ack < since;
+        still &= x->ack < since && !(x->unsure && x->dead == ORA_NEVER);
         if (x->dead == ORA_NEVER) {
             n_alive++;
             if (x->tag == tag)
@@ -250,6 +251,7 @@ bool ora_settle(struct oracle *o, struct ora_vol *v, uint64_t block, uint64_t ta
         struct ora_value *x = &b->v[k];
         if (x->ack == ORA_NEVER)
             x->ack = o->now;
+        x->unsure = false;
         if (k == seen)
             x->effective = true;
         else if (x->dead == ORA_NEVER)

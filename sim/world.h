@@ -123,6 +123,8 @@ struct ora_value {
     bool effective;       /* acknowledged with success: it replaced what was acknowledged before */
     bool durable;         /* ... and a flush since says that it is on the medium */
     bool gone;            /* no crash brings it back: a durable one came after it */
+    bool unsure;          /* zeroes that failed: whether the map on the disk still names the cluster
+                           * is not known before the next load or the next write */
 };
 
 struct ora_block {

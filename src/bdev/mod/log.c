@@ -233,11 +233,105 @@ static int run_delete(struct ash_call *call, void *params)
     return vbdev_cfg_delete(call, &bdev_log_module, p->name, NULL);
 }
 
+struct save_params {
+    char *name, *filename;
+};
+
+static const struct ash_param save_table[] = {
+    ASH_PARAM(struct save_params, name, ASH_P_STR, ASH_P_REQUIRED, NULL, "name of the device"),
+    ASH_PARAM(struct save_params, filename, ASH_P_STR, ASH_P_REQUIRED, NULL, "file to write"),
+    {.name = NULL},
+};
+
+/* One entry in the file, little-endian; a write's bytes follow. */
+struct saved_entry {
+    uint64_t seq, done_seq, offset, length, n_data_bytes;
+    int32_t rc;
+    uint8_t type, flags, unused[2];
+};
+
+_Static_assert(sizeof(struct saved_entry) == 48, "the tests read it");
+
+static int save_entries(struct rt_file *file, struct bdev_log_entry **entries,
+                        size_t n) ASH_MAY_WAIT
+{
+    uint64_t at = 0;
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        const struct bdev_log_entry *e = entries[i];
+        struct saved_entry s = {.seq = e->seq,
+                                .done_seq = e->done_seq,
+                                .offset = e->offset,
+                                .length = e->length,
+                                .n_data_bytes = e->data ? e->length : 0,
+                                .rc = e->rc,
+                                .type = e->type,
+                                .flags = e->flags};
+        rc = rt_file_write(file, &s, sizeof(s), at);
+        at += sizeof(s);
+        if (rc == 0 && e->data)
+            rc = rt_file_write(file, e->data, e->length, at);
+        at += s.n_data_bytes;
+    }
+    return rc;
+}
+
+static struct bdev *log_of(struct ash_call *call, const char *name)
+{
+    struct bdev *bdev = bdev_find(call->bdevs, name);
+    if (!bdev || bdev->module != &bdev_log_module) {
+        ash_err_set(call->err, ASH_E_BDEV_NOT_FOUND, name, "there is no log device '%s'", name);
+        return NULL;
+    }
+    return bdev;
+}
+
+static int run_save(struct ash_call *call, void *params)
+{
+    struct save_params *p = params;
+    struct bdev *bdev = log_of(call, p->name);
+    struct bdev_log_entry **entries;
+    struct rt_file *file;
+    size_t n;
+    if (!bdev)
+        return -ENODEV;
+    int rc = bdev_log_get(bdev, &entries, &n);
+    if (rc)
+        return ash_err_set(call->err, ASH_E_NO_MEMORY, p->name, "no memory for the log of '%s'",
+                           p->name);
+    rc = rt_file_open(p->filename, RT_FILE_CREATE, &file, call->err);
+    if (rc == 0) {
+        rc = save_entries(file, entries, n);
+        rt_file_close(file);
+        if (rc)
+            ash_err_set_rc(call->err, rc, ASH_E_RT_FILE_OPEN, p->filename,
+                           "'%s' cannot be written: %s", p->filename, ash_strerror(rc));
+    }
+    rt_free(entries);
+    if (rc == 0)
+        ash_jsonw_u64(call->result, NULL, n);
+    return rc;
+}
+
+static int run_seq(struct ash_call *call, void *params)
+{
+    struct bdev_name_params *p = params;
+    struct bdev *bdev = log_of(call, p->name);
+    if (!bdev)
+        return -ENODEV;
+    ash_jsonw_u64(call->result, NULL, atomic_load(&disk_of(bdev)->seq));
+    return 0;
+}
+
 static const struct ash_method methods[] = {
     {"bdev_log_create", "Make a device that remembers all writes (for tests).", create_table,
      sizeof(struct create_params), .run = run_create},
     {"bdev_log_delete", "Remove a log device.", bdev_name_params, sizeof(struct bdev_name_params),
      .run = run_delete},
+    {"bdev_log_save", "Write what a log device remembers to a file (for tests).", save_table,
+     sizeof(struct save_params), .run = run_save},
+    {"bdev_log_seq", "Tell how far a log device has counted (for tests).", bdev_name_params,
+     sizeof(struct bdev_name_params), .run = run_seq},
     {.name = NULL},
 };
 

@@ -658,7 +658,7 @@ static void log_case(struct bdev_mgr *mgr)
     struct bdev *l = bdev_find(mgr, "l");
     struct bdev_desc *d = open_rw(mgr, "l");
     struct bdev_channel *ch = bdev_channel_get(d);
-    char buf[1024];
+    char buf[1024], back[1024];
     fill(buf, 1024, 2);
     CHECK_INT(bdev_write(ch, buf, 512, 1024, BDEV_FUA), 0);
     CHECK_INT(bdev_read(ch, buf, 0, 512), 0);
@@ -681,6 +681,20 @@ static void log_case(struct bdev_mgr *mgr)
           memcmp(e[0]->data, buf, 1024) == 0);
     CHECK(e[3]->flags == BDEV_NO_HOLE);
     rt_free(e);
+    CHECK_INT(call(mgr, "bdev_log_seq", "{\"name\":\"l\"}", NULL, NULL), 0);
+    CHECK_INT(call(mgr, "bdev_log_seq", "{\"name\":\"m\"}", NULL, NULL), -ENODEV);
+    CHECK_INT(call(mgr, "bdev_log_save", "{\"name\":\"m\",\"filename\":\"/x\"}", NULL, NULL),
+              -ENODEV);
+    CHECK_INT(call(mgr, "bdev_log_save", "{\"name\":\"l\",\"filename\":\"/saved\"}", NULL, NULL),
+              0);
+    struct rt_file *saved;
+    char head[48];
+    CHECK_INT(rt_file_open("/saved", RT_FILE_RDONLY, &saved, NULL), 0);
+    CHECK_INT(rt_file_read(saved, head, sizeof(head), 48 + 1024), 0);
+    CHECK_INT(head[44], BDEV_FLUSH);
+    CHECK_INT(rt_file_read(saved, back, sizeof(back), 48), 0);
+    CHECK(memcmp(buf, back, 1024) == 0);
+    rt_file_close(saved);
     bdev_log_clear(l);
     CHECK_INT(bdev_log_get(l, &e, &n), 0);
     CHECK_INT(n, 0);
