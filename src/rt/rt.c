@@ -18,9 +18,15 @@
 #include "base/uuid.h"
 #include "rt/rt_internal.h"
 
-#define SPIN_FIRST_NS (5u * 1000)
-#define N_COARSE      16
-#define TRIM_AFTER_NS (1000ull * 1000 * 1000)
+#define SPIN_FIRST_NS  (5u * 1000)
+#define SPIN_HOPE      4 /* waits of so many limits may be made short by spinning */
+#define SPIN_TRIES     4 /* such waits that are spun for in a row ... */
+#define SPIN_PAUSE_MIN 8 /* ... after so many that were not; doubled when it was in vain */
+#define SPIN_PAUSE_MAX 64
+#define TURNS_HELD_MAX 4    /* that queued operations may wait for others ... */
+#define SHORT_TURN_NS  4000 /* ... while turns are short */
+#define N_COARSE       16
+#define TRIM_AFTER_NS  (1000ull * 1000 * 1000)
 
 _Thread_local struct rt_reactor *rt_tls_self;
 
@@ -109,6 +115,7 @@ static void reactor_init(struct rt *rt, unsigned idx)
     r->rt = rt;
     r->idx = idx;
     r->ready_tail = &r->ready;
+    r->n_spin_pause = SPIN_PAUSE_MIN;
     ash_list_init(&r->tasks);
     atomic_init(&r->inbox, NULL);
     atomic_init(&r->asleep, false);
@@ -378,6 +385,39 @@ static void cpu_relax(void)
 #endif
 }
 
+/* How long to spin next time. Waits shorter than the limit are worth spinning for. A longer one may
+ * be long only because both sides sleep and have to be woken: when both spin at the same time their
+ * waits become short and stay so. So now and then a few waits that are not hopeless are spun for,
+ * longer than the limit, and more rarely while it does not help. */
+static void spin_missed(struct rt_reactor *r, uint64_t waited_ns)
+{
+    uint64_t limit_ns = r->rt->opts.spin_limit_ns;
+    if (waited_ns < limit_ns) {
+        r->spin_ns = ASH_MIN(limit_ns, ASH_MAX(2 * r->spin_ns, (uint64_t)SPIN_FIRST_NS));
+        r->n_spin_tries = 0;
+    } else if (r->n_spin_tries > 1) {
+        r->n_spin_tries--;
+    } else if (r->spin_ns > 0) {
+        r->spin_ns = 0;
+        r->n_spin_tries = 0;
+        r->n_spin_pause = ASH_MIN(2 * r->n_spin_pause, (unsigned)SPIN_PAUSE_MAX);
+        r->n_spin_skipped = 0;
+    } else if (waited_ns < SPIN_HOPE * limit_ns && ++r->n_spin_skipped >= r->n_spin_pause) {
+        r->spin_ns = 2 * limit_ns;
+        r->n_spin_tries = SPIN_TRIES;
+    }
+}
+
+static void spin_hit(struct rt_reactor *r, uint64_t waited_ns)
+{
+    r->n_spin_pause = SPIN_PAUSE_MIN;
+    if (waited_ns < r->rt->opts.spin_limit_ns) {
+        r->spin_ns = ASH_MIN(r->spin_ns, r->rt->opts.spin_limit_ns);
+        r->n_spin_tries = 0;
+    }
+    RT_STAT(r, spin_ns, waited_ns);
+}
+
 /* Look for completions without sleeping for at most spin_ns. */
 static bool spin(struct rt_reactor *r, uint64_t start_ns, uint64_t limit_ns)
 {
@@ -387,7 +427,7 @@ static bool spin(struct rt_reactor *r, uint64_t start_ns, uint64_t limit_ns)
         for (int i = 0; i < 8; i++) {
             ops->wait(r, 0);
             if (has_work(r)) {
-                RT_STAT(r, spin_ns, rt_now_ns() - start_ns);
+                spin_hit(r, rt_now_ns() - start_ns);
                 return true;
             }
             cpu_relax();
@@ -396,18 +436,6 @@ static bool spin(struct rt_reactor *r, uint64_t start_ns, uint64_t limit_ns)
     } while (now_ns - start_ns < limit_ns);
     RT_STAT(r, spin_ns, now_ns - start_ns);
     return false;
-}
-
-/* Waits shorter than the limit are worth spinning for, longer ones are not. */
-static void adapt_spin(struct rt_reactor *r, uint64_t waited_ns)
-{
-    uint64_t limit_ns = r->rt->opts.spin_limit_ns;
-    if (waited_ns <= r->spin_ns)
-        return;
-    if (waited_ns < limit_ns)
-        r->spin_ns = ASH_MIN(limit_ns, ASH_MAX(2 * r->spin_ns, (uint64_t)SPIN_FIRST_NS));
-    else
-        r->spin_ns = r->spin_ns > SPIN_FIRST_NS ? r->spin_ns / 2 : 0;
 }
 
 static void sleep_for(struct rt_reactor *r, uint64_t timeout_ns)
@@ -431,14 +459,21 @@ static void sleep_for(struct rt_reactor *r, uint64_t timeout_ns)
     }
 }
 
-static void wait_for_more(struct rt_reactor *r, uint64_t now_ns)
+static void wait_for_more(struct rt_reactor *r, uint64_t start_ns, uint64_t now_ns)
 {
     const struct rt_backend_ops *ops = r->rt->ops;
     uint64_t next_ns = rt_timers_next(r);
     if (has_work(r) || next_ns <= now_ns) {
+        /* What is ready may queue more for the same system call: a reply behind the next receive.
+         */
+        if (r->ready && ++r->n_turns_held <= TURNS_HELD_MAX && now_ns - start_ns < SHORT_TURN_NS &&
+            ops->may_hold && ops->may_hold(r))
+            return;
+        r->n_turns_held = 0;
         ops->wait(r, 0);
         return;
     }
+    r->n_turns_held = 0;
     uint64_t timeout_ns = next_ns == RT_NEVER_NS ? RT_NEVER_NS : next_ns - now_ns;
     uint64_t spin_ns = ASH_MIN(r->spin_ns, timeout_ns);
     if (r->n_inflight > 0 && spin_ns > 0 && spin(r, now_ns, spin_ns))
@@ -447,7 +482,7 @@ static void wait_for_more(struct rt_reactor *r, uint64_t now_ns)
         return;
     sleep_for(r, timeout_ns == RT_NEVER_NS ? RT_NEVER_NS : timeout_ns - spin_ns);
     if (r->n_inflight > 0 || r->ready)
-        adapt_spin(r, rt_now_ns() - now_ns);
+        spin_missed(r, rt_now_ns() - now_ns);
 }
 
 static void reactor_loop(struct rt_reactor *r)
@@ -465,7 +500,7 @@ static void reactor_loop(struct rt_reactor *r)
         if (atomic_load(&rt->stop))
             rt->ops->wait(r, 0);
         else
-            wait_for_more(r, end_ns);
+            wait_for_more(r, start_ns, end_ns);
     }
 }
 

@@ -53,6 +53,9 @@ struct rt_backend_ops {
     void (*cancel)(struct rt_op *op);
     /* Hand over everything queued, take what has completed; wait at most so long for the first. */
     void (*wait)(struct rt_reactor *r, uint64_t timeout_ns);
+    /* Is what is queued little, so that it may be handed over a few turns later? NULL: never hold.
+     */
+    bool (*may_hold)(struct rt_reactor *r);
     /* End a wait; any thread. */
     void (*wake)(struct rt_reactor *r);
     /* Forget a socket that is being closed. May be NULL. */
@@ -118,6 +121,7 @@ struct rt_reactor {
 
     uint64_t n_inflight, n_internal; /* internal: of the runtime itself (signals) */
     uint64_t spin_ns;
+    unsigned n_spin_pause, n_spin_skipped, n_spin_tries, n_turns_held;
     struct rt_clock clock;
     void *backend;
 

@@ -19,8 +19,9 @@
 #include "base/text.h"
 #include "rt/rt_internal.h"
 
-#define SQ_ENTRIES 256u
-#define CQ_ENTRIES (4 * SQ_ENTRIES)
+#define SQ_ENTRIES  256u
+#define CQ_ENTRIES  (4 * SQ_ENTRIES)
+#define SQ_HELD_MAX 8 /* more are handed over at the end of the turn */
 
 /* newer than the oldest headers we build with */
 #ifndef IORING_SETUP_COOP_TASKRUN
@@ -393,6 +394,11 @@ static void uring_wait(struct rt_reactor *r, uint64_t timeout_ns)
     reap(r);
 }
 
+static bool uring_may_hold(struct rt_reactor *r)
+{
+    return io_uring_sq_ready(&uring_of(r)->ring) <= SQ_HELD_MAX;
+}
+
 static void uring_wake(struct rt_reactor *r)
 {
     uint64_t one = 1;
@@ -409,6 +415,7 @@ const struct rt_backend_ops rt_uring_ops = {
     .submit = uring_submit,
     .cancel = uring_cancel,
     .wait = uring_wait,
+    .may_hold = uring_may_hold,
     .wake = uring_wake,
     .features = uring_features,
 };

@@ -15,7 +15,8 @@
 #include "base/text.h"
 #include "rt/rt_internal.h"
 
-#define BACKLOG 512
+#define BACKLOG         512
+#define SEND_ROOM_BYTES (1 << 20)
 
 struct rt_sock *rt_sock_new(struct rt *rt, int fd)
 {
@@ -119,6 +120,19 @@ static void set_nodelay(int fd)
 {
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* not TCP: refused, fine */
+}
+
+/* A Unix socket takes half of its default size at a time, and each time it is full both sides have
+ * to wait for one another. (TCP sizes its buffers itself.) Without the privilege the system's limit
+ * holds, which is still twice the default. */
+static void set_room(int fd)
+{
+    int n = SEND_ROOM_BYTES, family = 0;
+    socklen_t n_family = sizeof(family);
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &n_family) || family != AF_UNIX)
+        return;
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &n, sizeof(n)))
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &n, sizeof(n));
 }
 
 static void set_blocking(int fd, bool is_blocking)
@@ -356,6 +370,7 @@ static void make_ready(struct rt_sock *sock, int fd)
 {
     sock->fd = fd;
     set_nodelay(fd);
+    set_room(fd);
     set_blocking(fd, sock->rt->sockets_block);
     describe_peer(sock);
 }
@@ -391,6 +406,7 @@ struct rt_sock *rt_sock_accepted(struct rt_sock *listener, int fd)
         return NULL;
     /* accept4 has set blocking as the back end wants it */
     set_nodelay(fd);
+    set_room(fd);
     describe_peer(sock);
     return sock;
 }
@@ -414,6 +430,8 @@ int rt_sock_pair(struct rt_sock **ret_a, struct rt_sock **ret_b)
             rt_sock_free(b);
         return -ENOMEM;
     }
+    set_room(fds[0]);
+    set_room(fds[1]);
     describe_peer(a);
     describe_peer(b);
     *ret_a = a;
