@@ -2,7 +2,7 @@
 /* The engine: puts the managers together and takes them apart in the right order.
  *
  * Invariants
- *  - bdevs, pools and nbd are all there or all absent; they are absent only before
+ *  - bdevs, pools, nbd and nvmf are all there or all absent; they are absent only before
  * ash_engine_start.
  *  - Taking apart goes from the top down: parts of control faces, exports, pools, devices. A layer
  *    is gone before what it stands on goes. */
@@ -12,12 +12,14 @@
 
 #include "base/assert.h"
 #include "export/nbd/nbd.h"
+#include "export/nvmf/nvmf.h"
 
 struct ash_engine {
     struct ash_engine_opts opts;
     struct bdev_mgr *bdevs;
     struct pool_mgr *pools;
     struct nbd_server *nbd;
+    struct nvmf_server *nvmf;
     struct ash_list parts;
 };
 
@@ -63,9 +65,20 @@ int ash_engine_start(struct ash_engine *engine, struct ash_err *err)
         bdev_mgr_destroy(bdevs);
         return ash_err_while(err, rc, "setting up the NBD server");
     }
+    struct nvmf_server *nvmf;
+    rc = nvmf_server_create(bdevs, pools, &nvmf, err);
+    if (rc) {
+        nbd_server_destroy(nbd);
+        pool_mgr_destroy(pools);
+        bdev_mgr_destroy(bdevs);
+        return ash_err_while(err, rc, "setting up the NVMe target");
+    }
+    if (engine->opts.restore_shares)
+        nvmf_restore_shares(nvmf);
     engine->bdevs = bdevs;
     engine->pools = pools;
     engine->nbd = nbd;
+    engine->nvmf = nvmf;
     return 0;
 }
 
@@ -96,6 +109,7 @@ void ash_engine_destroy(struct ash_engine *engine)
         part->destroy(part);
     }
     if (engine->bdevs) {
+        nvmf_server_destroy(engine->nvmf);
         nbd_server_destroy(engine->nbd);
         pool_mgr_destroy(engine->pools);
         bdev_mgr_destroy(engine->bdevs);
@@ -116,6 +130,11 @@ struct pool_mgr *ash_engine_pools(struct ash_engine *engine)
 struct nbd_server *ash_engine_nbd(struct ash_engine *engine)
 {
     return engine->nbd;
+}
+
+struct nvmf_server *ash_engine_nvmf(struct ash_engine *engine)
+{
+    return engine->nvmf;
 }
 
 void ash_engine_attach(struct ash_engine *engine, struct ash_engine_part *part)

@@ -2,6 +2,8 @@
 /* Small host files: configuration, state folders. All calls block, on a worker thread. */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,7 +12,7 @@
 #include "rt/rt_internal.h"
 
 struct path_args {
-    const char *path;
+    const char *path, *to;
     unsigned mode;
     size_t n_max;
     char *text; /* malloc */
@@ -134,6 +136,31 @@ int rt_unlink(const char *path)
         return rt_sim_unlink(rt, path);
     struct path_args a = {.path = path};
     return rt_work("unlink", unlink_blocking, &a);
+}
+
+static int rename_blocking(void *arg)
+{
+    struct path_args *a = arg;
+    if (rename(a->path, a->to))
+        return -errno;
+    char *folder = strdup(a->to);
+    if (!folder)
+        return -ENOMEM;
+    int fd = open(dirname(folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 || fsync(fd) ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    free(folder);
+    return rc;
+}
+
+int rt_rename(const char *from, const char *to)
+{
+    struct rt *rt = rt_world();
+    if (rt->sim)
+        return rt_sim_rename(rt, from, to);
+    struct path_args a = {.path = from, .to = to};
+    return rt_work("rename", rename_blocking, &a);
 }
 
 static int stat_blocking(void *arg)

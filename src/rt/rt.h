@@ -287,6 +287,8 @@ int rt_read_text(const char *path, size_t n_max_bytes, char **ret_text, size_t *
                  struct ash_err *err) ASH_MAY_WAIT;
 int rt_make_dirs(const char *path, unsigned mode, struct ash_err *err) ASH_MAY_WAIT; /* mkdir -p */
 int rt_unlink(const char *path) ASH_MAY_WAIT;
+/* Put `from` in the place of `to` (which may exist) in one step, durable when it returns. */
+int rt_rename(const char *from, const char *to) ASH_MAY_WAIT;
 bool rt_path_exists(const char *path) ASH_MAY_WAIT;
 /* "is_device" for URI defaults: 1 block device, 0 anything else or absent. */
 bool rt_path_is_blockdev(const char *path) ASH_MAY_WAIT;

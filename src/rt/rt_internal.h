@@ -302,6 +302,7 @@ int rt_sim_file_seek(struct rt_file *file, bool want_data, uint64_t offset, uint
 int rt_sim_read_text(struct rt *rt, const char *path, size_t n_max, char **ret_text, size_t *ret_n,
                      struct ash_err *err);
 int rt_sim_unlink(struct rt *rt, const char *path);
+int rt_sim_rename(struct rt *rt, const char *from, const char *to);
 bool rt_sim_path(struct rt *rt, const char *path, bool *ret_is_device);
 int rt_sim_listen(struct rt *rt, const char *address, struct rt_sock **ret, struct ash_err *err);
 int rt_sim_connect(struct rt *rt, const char *address, struct rt_sock **ret, struct ash_err *err);

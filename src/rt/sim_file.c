@@ -219,6 +219,22 @@ int rt_sim_unlink(struct rt *rt, const char *path)
     return rt_sim_detach(rt, path);
 }
 
+int rt_sim_rename(struct rt *rt, const char *from, const char *to)
+{
+    rt_yield();
+    struct rt_sim_attach *at = find(rt, from);
+    if (!at)
+        return -ENOENT;
+    struct rt_sim_disk *disk = at->disk;
+    disk->n_refs++;
+    rt_sim_detach(rt, from);
+    if (find(rt, to))
+        rt_sim_detach(rt, to);
+    int rc = rt_sim_attach(rt, to, disk);
+    rt_sim_disk_put(disk);
+    return rc;
+}
+
 bool rt_sim_path(struct rt *rt, const char *path, bool *ret_is_device)
 {
     rt_yield();

@@ -12,6 +12,8 @@ static const struct cli_opt serve_opts[] = {
     {"nbd", 0, "URI", "NBD listener, unix:///PATH or tcp://ADDRESS:PORT; may be repeated",
      CLI_O_MULTI},
     {"export", 0, "POOL/VOLUME[=NAME]", "export a volume over NBD; may be repeated", CLI_O_MULTI},
+    {"nvmf", 0, "URI",
+     "where `ashlar share` makes volumes reachable over NVMe/TCP (default tcp://127.0.0.1:8420)"},
     {"wait-for-rpc", 0, NULL, "do nothing until the RPC framework_start_init"},
     {"rpcs-allowed", 0, "LIST", "methods that exist, comma separated (default: all)"},
     /* Options of spdk_tgt that have no meaning here. */
@@ -105,6 +107,11 @@ static const struct cli_opt export_remove_opts[] = {
     {NULL},
 };
 
+static const struct cli_opt share_opts[] = {
+    {"allow", 0, "NQN", "only this host may connect; may be repeated (default: any host)",
+     CLI_O_MULTI},
+    {NULL},
+};
 static const struct cli_opt mount_opts[] = {
     {"name", 0, "NAME", "name of the file (default: VOLUME)"},
     {"read-only", 0, NULL, "the file cannot be written"},
@@ -243,6 +250,17 @@ const struct cli_cmd cli_cmds[] = {
     {"export listen", "URI", 1, 1, CALL, NULL, "listen for NBD clients",
      "URI is unix:///PATH or tcp://ADDRESS:PORT.", "  ashlar export listen tcp://127.0.0.1:10809",
      cli_export_listen},
+    {"share", "POOL/VOLUME", 1, 1, CLI_C_DAEMON, share_opts, "export a volume over NVMe/TCP",
+     "Makes the volume namespace 1 of the subsystem nqn.2019-05.io.openebs:VOLUME and prints its "
+     "URI. The share is kept with the volume: it comes back whenever the daemon opens the pool. "
+     "For a volume that is shared already the list of hosts is replaced.",
+     "  ashlar share tank/vol1\n"
+     "  nvme connect -t tcp -a 127.0.0.1 -s 8420 -n nqn.2019-05.io.openebs:vol1",
+     cli_share},
+    {"unshare", "POOL/VOLUME", 1, 1, CLI_C_DAEMON, NULL, "end the NVMe/TCP export of a volume",
+     "Hosts are disconnected.", NULL, cli_unshare},
+    {"shares", "", 0, 0, CLI_C_DAEMON | CLI_C_OUTPUT, NULL, "list volumes exported over NVMe/TCP",
+     NULL, NULL, cli_shares},
     {"mount", "POOL/VOLUME DIR", 2, 2, CALL, mount_opts, "show a volume as a file, DIR/VOLUME",
      "Makes the folder DIR a FUSE file system with one file per volume; a DIR that the daemon has "
      "mounted gets one more file. With a loop device the file carries any file system, without any "

@@ -144,7 +144,7 @@ int cli_demo(struct cli *cli, struct ash_err *err)
     if (!rc)
         rc = make_image(&d, err);
     if (!rc)
-        rc = ash_engine_create(NULL, &d.engine, err);
+        rc = ash_engine_create(&(struct ash_engine_opts){.restore_shares = true}, &d.engine, err);
     if (!rc)
         rc = jsonrpc_setup(d.engine, &rpc_opts, err);
     if (!rc)

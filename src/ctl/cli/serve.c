@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "export/nbd/nbd.h"
+#include "export/nvmf/nvmf.h"
 
 static void ask_stop(struct cli_stop *s)
 {
@@ -168,8 +169,11 @@ static int load_config(struct cli *cli, struct ash_engine *engine, const char *f
 static int bring_up(struct cli *cli, struct ash_engine *engine, struct ash_err *err)
 {
     const char *text;
+    const char *shares = cli_opt(cli, "nvmf");
+    int rc = shares ? nvmf_set_share_address(ash_engine_nvmf(engine), shares, err) : 0;
     const char *file = cli_opt(cli, "config") ? cli_opt(cli, "config") : cli_opt(cli, "json");
-    int rc = file ? load_config(cli, engine, file, err) : 0;
+    if (!rc && file)
+        rc = load_config(cli, engine, file, err);
     for (size_t i = 0; !rc && (text = cli_opt_nth(cli, "disk", i)); i++)
         rc = cli_add_disk(cli, engine, text, false, NULL, err);
     if (!rc && cli_opt(cli, "disk"))
@@ -211,13 +215,14 @@ int cli_serve(struct cli *cli, struct ash_err *err)
     struct ash_engine *engine = NULL;
     struct jsonrpc_server *srv = NULL;
     bool waits = cli_flag(cli, "wait-for-rpc");
-    if (waits && (cli_opt(cli, "disk") || cli_opt(cli, "nbd") || cli_opt(cli, "export")))
+    if (waits && (cli_opt(cli, "disk") || cli_opt(cli, "nbd") || cli_opt(cli, "export") ||
+                  cli_opt(cli, "nvmf")))
         return ash_err_set(err, ASH_E_USAGE, NULL,
-                           "serve: --wait-for-rpc excludes --disk, --nbd and --export");
+                           "serve: --wait-for-rpc excludes --disk, --nbd, --nvmf and --export");
     int rc = cli_stop_init(&stop, cli, err);
     if (rc)
         return rc;
-    struct ash_engine_opts opts = {.wait_for_start = waits};
+    struct ash_engine_opts opts = {.wait_for_start = waits, .restore_shares = true};
     struct jsonrpc_opts rpc_opts = cli_rpc_opts(&stop);
     rpc_opts.allowed = cli_opt(cli, "rpcs-allowed");
     rc = ash_engine_create(&opts, &engine, err);

@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "export/fuse/fuse.h"
 #include "export/nbd/nbd.h"
+#include "export/nvmf/nvmf.h"
 
 /* ------------------------------------------------------------------- saving */
 
@@ -169,11 +170,21 @@ static void dump_nbd(struct jsonrpc *rpc, struct ash_jsonw *w)
         fexp_for_each(files, dump_file, w);
 }
 
+static void dump_nvmf(struct jsonrpc *rpc, struct ash_jsonw *w)
+{
+    nvmf_dump_config(ash_engine_nvmf(rpc->engine), w);
+}
+
 static const struct {
     const char *name;
     void (*dump)(struct jsonrpc *rpc, struct ash_jsonw *w);
-} subsystems[] = {{"scheduler", dump_scheduler}, {"sock", dump_sock},  {"iobuf", dump_iobuf},
-                  {"accel", dump_accel},         {"bdev", dump_bdevs}, {"nbd", dump_nbd}};
+} subsystems[] = {{"scheduler", dump_scheduler},
+                  {"sock", dump_sock},
+                  {"iobuf", dump_iobuf},
+                  {"accel", dump_accel},
+                  {"bdev", dump_bdevs},
+                  {"nbd", dump_nbd},
+                  {"nvmf", dump_nvmf}};
 
 int rpc_dump_subsystem(struct jsonrpc *rpc, const char *subsystem, struct ash_jsonw *w)
 {
