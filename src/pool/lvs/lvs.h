@@ -321,9 +321,12 @@ void lvs_page_give(struct lvs_store *s, uint32_t page);
 /* Clear data clusters (sorted, merged runs) by a clear method, flush, and give them back. */
 int lvs_clusters_release(struct lvs_store *s, uint32_t *clusters, size_t n,
                          enum pool_clear clear) ASH_MAY_WAIT;
-/* Make every cluster of the list read as zeroes unless known[i]. */
-int lvs_clusters_zero(struct lvs_store *s, const uint32_t *clusters, const bool *known,
-                      size_t n) ASH_MAY_WAIT;
+/* Take n clusters (in the order of their places as far as that goes) that read as zeroes; the
+ * root that is to refer to them waits for a flush. rt_free(*ret_clusters). -ENOSPC, -ENOMEM, or the
+ * device's error; then none is taken. */
+int lvs_clusters_take_zeroed(struct lvs_store *s, size_t n, uint32_t **ret_clusters) ASH_MAY_WAIT;
+/* Give back clusters that nothing has been written to. */
+void lvs_clusters_give(struct lvs_store *s, const uint32_t *clusters, size_t n);
 /* Overwrite metadata pages with zeroes and give them back. Errors leave them reserved. */
 int lvs_pages_release(struct lvs_store *s, const uint32_t *pages, size_t n) ASH_MAY_WAIT;
 void lvs_usage_changed(struct lvs_store *s);

@@ -27,41 +27,23 @@ static size_t changed_windows(const struct lvs_map *map, uint64_t a, uint64_t b,
     return n;
 }
 
-/* Clusters for [from, to) of a thick volume, entered into next. */
-static int grow_thick(struct lvs_volume *v, struct lvs_map *next, uint64_t from, uint64_t to)
+/* The clusters of a thick volume's new part, entered into next. -ENOMEM leaves next without them.
+ */
+static int enter_grown(struct lvs_map *next, uint64_t from, const uint32_t *clusters, size_t n)
 {
-    struct lvs_store *s = v->store;
-    uint64_t n = to - from;
-    if (n > lvs_n_free_clusters(s) || s->no_allocation)
-        return -ENOSPC;
-    uint32_t *clusters = rt_alloc((n + 1) * sizeof(*clusters));
-    bool *known = rt_alloc(n + 1);
-    int rc = clusters && known ? 0 : -ENOMEM;
-    for (uint64_t i = 0; i < n && rc == 0; i++) {
-        if (!lvs_map_window(next, (from + i) / LVS_EXTENTS_PER_PAGE)) {
-            rc = -ENOMEM;
-            break;
-        }
-        clusters[i] = lvs_cluster_take(s, &known[i]);
-        ASH_ASSERT(clusters[i]);
+    for (uint64_t w = from / LVS_EXTENTS_PER_PAGE; w < next->n_windows; w++)
+        if (!lvs_map_window(next, w))
+            return -ENOMEM;
+    for (size_t i = 0; i < n; i++)
         lvs_map_set(next, from + i, clusters[i]);
-    }
-    if (rc == 0)
-        rc = lvs_clusters_zero(s, clusters, known, n);
-    rt_free(clusters);
-    rt_free(known);
-    return rc;
+    return 0;
 }
 
-/* Take back what grow_thick entered; the clusters are free again unless the disk may refer to them.
- */
-static void ungrow(struct lvs_volume *v, struct lvs_map *next, uint64_t from, bool give)
+/* Take back what enter_grown entered. */
+static void ungrow(const struct lvs_volume *v, struct lvs_map *next, uint64_t from)
 {
-    for (uint64_t i = lvs_map_next(next, from); i != UINT64_MAX; i = lvs_map_next(next, i + 1)) {
-        if (give)
-            lvs_cluster_give(v->store, lvs_map_get(next, i), false);
+    for (uint64_t i = lvs_map_next(next, from); i != UINT64_MAX; i = lvs_map_next(next, i + 1))
         lvs_map_set(next, i, 0);
-    }
     for (uint64_t w = v->map.n_windows; w < next->n_windows; w++)
         rt_free(lvs_map_peek(next, w));
 }
@@ -92,9 +74,9 @@ static uint64_t count_beyond(const struct lvs_map *map, uint64_t from)
     return n;
 }
 
-/* The volume is frozen. */
-static int resize_frozen(struct lvs_volume *v, uint64_t n_new, uint32_t **ret_clusters,
-                         size_t *ret_n_clusters)
+/* The volume is frozen. gained: clusters for what is added to a thick volume, else NULL. */
+static int resize_frozen(struct lvs_volume *v, uint64_t n_new, const uint32_t *gained,
+                         uint32_t **ret_clusters, size_t *ret_n_clusters)
 {
     struct lvs_store *s = v->store;
     uint64_t n_old = v->map.n_clusters, n_windows = lvs_n_windows(ASH_MAX(n_old, n_new));
@@ -104,11 +86,9 @@ static int resize_frozen(struct lvs_volume *v, uint64_t n_new, uint32_t **ret_cl
     uint32_t *clusters = rt_alloc((count_beyond(&v->map, n_new) + 1) * sizeof(*clusters));
     size_t n_pages = 0, n_clusters = 0, n_changed = 0;
     int rc = windows && pages && clusters ? lvs_map_share(&next, &v->map, n_new) : -ENOMEM;
-    bool shared = rc == 0, grown = false;
-    if (rc == 0 && n_new > n_old && !lvs_is_thin(v)) {
-        grown = true;
-        rc = grow_thick(v, &next, n_old, n_new);
-    }
+    bool shared = rc == 0;
+    if (rc == 0 && gained)
+        rc = enter_grown(&next, n_old, gained, n_new - n_old);
     rt_mutex_lock(&s->md_lock);
     if (rc == 0) {
         n_changed = changed_windows(&next, n_old, n_new, windows);
@@ -133,8 +113,8 @@ static int resize_frozen(struct lvs_volume *v, uint64_t n_new, uint32_t **ret_cl
         *ret_n_clusters = n_clusters;
         clusters = NULL;
     } else if (shared) {
-        if (grown)
-            ungrow(v, &next, n_old, rc != -EUCLEAN);
+        if (gained)
+            ungrow(v, &next, n_old);
         lvs_map_unshare(&next);
     }
     rt_mutex_unlock(&s->md_lock);
@@ -149,20 +129,28 @@ static int resize_locked(struct lvs_volume *v, uint64_t n_new, struct ash_err *e
     struct lvs_store *s = v->store;
     bool shrinks = n_new < v->map.n_clusters;
     uint64_t old_bytes = v->map.n_clusters * s->cluster_bytes, new_bytes = n_new * s->cluster_bytes;
-    uint32_t *clusters = NULL;
+    uint64_t n_gained = shrinks || lvs_is_thin(v) ? 0 : n_new - v->map.n_clusters;
+    uint32_t *clusters = NULL, *gained = NULL;
     size_t n_clusters = 0;
     /* A smaller size is announced first: with a user on it the bdev refuses, and nothing is done.
      */
     if (shrinks && v->has_bdev && bdev_resized(&v->bdev, new_bytes) != 0)
         return ash_err_set(err, ASH_E_VOLUME_OPEN, v->name,
                            "volume '%s' cannot shrink while it is in use", v->name);
+    /* Zeroing may take its time: the volume goes on meanwhile. */
+    int rc = n_gained ? lvs_clusters_take_zeroed(s, n_gained, &gained) : 0;
+    if (rc)
+        return lvs_err_rc(err, rc, v, "resize");
     rt_mutex_lock(&s->tree_lock);
-    int rc = lvs_freeze_tree(v);
+    rc = lvs_freeze_tree(v);
     if (rc == 0) {
-        rc = resize_frozen(v, n_new, &clusters, &n_clusters);
+        rc = resize_frozen(v, n_new, gained, &clusters, &n_clusters);
         lvs_thaw_tree(v);
     }
     rt_mutex_unlock(&s->tree_lock);
+    if (rc && rc != -EUCLEAN) /* else the disk may refer to them */
+        lvs_clusters_give(s, gained, n_gained);
+    rt_free(gained);
     if (v->has_bdev && (rc == 0) != shrinks)
         (void)bdev_resized(&v->bdev, rc == 0 ? new_bytes : old_bytes);
     if (rc == 0)

@@ -185,11 +185,42 @@ static int for_runs(struct lvs_store *s, uint8_t type, const uint32_t *clusters,
     return rc;
 }
 
-int lvs_clusters_zero(struct lvs_store *s, const uint32_t *clusters, const bool *known, size_t n)
+static int lvs_clusters_zero(struct lvs_store *s, const uint32_t *clusters, const bool *known,
+                             size_t n)
 {
     rt_step("zero clusters");
     int rc = for_runs(s, BDEV_WRITE_ZEROES, clusters, known, n);
     lvs_md_written(s); /* the root that will refer to them waits for a flush */
+    return rc;
+}
+
+void lvs_clusters_give(struct lvs_store *s, const uint32_t *clusters, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        lvs_cluster_give(s, clusters[i], false);
+}
+
+int lvs_clusters_take_zeroed(struct lvs_store *s, size_t n, uint32_t **ret_clusters)
+{
+    if (n > lvs_n_free_clusters(s) || s->no_allocation)
+        return -ENOSPC;
+    uint32_t *clusters = rt_alloc((n + 1) * sizeof(*clusters));
+    bool *known = rt_alloc(n + 1);
+    int rc = clusters && known ? 0 : -ENOMEM;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        clusters[i] = lvs_cluster_take(s, &known[i]);
+        ASH_ASSERT(clusters[i]);
+    }
+    if (rc == 0) {
+        rc = lvs_clusters_zero(s, clusters, known, n);
+        if (rc)
+            lvs_clusters_give(s, clusters, n);
+    }
+    rt_free(known);
+    if (rc)
+        rt_free(clusters);
+    else
+        *ret_clusters = clusters;
     return rc;
 }
 
