@@ -172,6 +172,8 @@ struct bdev_ops {
     uint32_t (*ancestor_depth)(struct bdev_channel *ch, uint64_t id);
     /* After the last close, names gone: free everything, bdev included. */
     void (*destroy)(struct bdev *bdev) ASH_MAY_WAIT;
+    /* Ask what lies below for its present size and call bdev_resized. NULL: nothing to ask. */
+    int (*rescan)(struct bdev *bdev, struct ash_err *err) ASH_MAY_WAIT;
     /* Members of "driver_specific" in bdev_get_bdevs. */
     void (*dump)(struct bdev *bdev, struct ash_jsonw *w);
     /* The {"method","params"} object that makes this device again; NULL: it is never saved. */
@@ -243,6 +245,9 @@ int bdev_unregister(struct bdev *bdev) ASH_MAY_WAIT;
 /* Announce a new size (after growing / before shrinking the backing). -EBUSY: smaller while open.
  */
 int bdev_resized(struct bdev *bdev, uint64_t size_bytes) ASH_MAY_WAIT;
+/* Take over the size that the device's file or medium has now. -EBUSY BDEV_BUSY: it has become
+ * smaller under a user. 0 also for devices that have nothing to ask. */
+int bdev_rescan(struct bdev *bdev, struct ash_err *err) ASH_MAY_WAIT;
 /* read_only or what supports() answers has changed. */
 void bdev_caps_changed(struct bdev *bdev);
 

@@ -380,6 +380,11 @@ int bdev_resized(struct bdev *bdev, uint64_t size_bytes)
     return 0;
 }
 
+int bdev_rescan(struct bdev *bdev, struct ash_err *err)
+{
+    return bdev->ops->rescan ? bdev->ops->rescan(bdev, err) : 0;
+}
+
 int bdev_open(struct bdev_mgr *mgr, const char *name, unsigned mode, const char *who,
               void (*event)(struct bdev_desc *desc, enum bdev_event ev), void *user,
               struct bdev_desc **ret_desc, struct ash_err *err)

@@ -279,6 +279,31 @@ static void disk_dump_config(struct bdev *bdev, struct ash_jsonw *w)
     bdev_mod_config_end(w, bdev);
 }
 
+static int disk_rescan(struct bdev *bdev, struct ash_err *err) ASH_MAY_WAIT
+{
+    struct rt_file_info info;
+    int rc = rt_file_info(disk_of(bdev)->file, &info);
+    if (rc == 0)
+        rc = bdev_resized(bdev, info.size_bytes / bdev->block_bytes * bdev->block_bytes);
+    if (rc)
+        return ash_err_set_rc(err, rc, rc == -EBUSY ? ASH_E_BDEV_BUSY : ASH_E_BDEV_IO, bdev->name,
+                              "Failed to resize a BDEV '%s': %s", bdev->name,
+                              rc == -EBUSY ? "the file has become smaller while the disk is open"
+                                           : ash_strerror(rc));
+    return 0;
+}
+
+/* A disk whose file has gone to nothing is removed. */
+static int rescan_or_remove(struct bdev *bdev, struct ash_err *err) ASH_MAY_WAIT
+{
+    struct rt_file_info info;
+    if (rt_file_info(disk_of(bdev)->file, &info) == 0 && info.size_bytes < bdev->block_bytes) {
+        int rc = bdev_unregister(bdev);
+        return rc ? ash_err_set(err, ASH_E_BDEV_BUSY, bdev->name, "the disk is being removed") : 0;
+    }
+    return disk_rescan(bdev, err);
+}
+
 static const struct bdev_ops disk_ops = {
     .submit = disk_submit,
     .supports = disk_supports,
@@ -286,6 +311,7 @@ static const struct bdev_ops disk_ops = {
     .area = disk_area,
     .destroy = disk_destroy,
     .dump = disk_dump,
+    .rescan = disk_rescan,
     .dump_config = disk_dump_config,
 };
 
@@ -399,26 +425,6 @@ static int disk_create(struct bdev_mgr *mgr, struct bdev_module *module,
     return rc;
 }
 
-/* The file may have another size now. Gone to nothing: the disk is removed. */
-static int disk_rescan(struct bdev *bdev, struct ash_err *err) ASH_MAY_WAIT
-{
-    struct file_disk *d = disk_of(bdev);
-    struct rt_file_info info;
-    int rc = rt_file_info(d->file, &info);
-    if (rc == 0 && info.size_bytes < bdev->block_bytes) {
-        rc = bdev_unregister(bdev);
-        return rc ? ash_err_set(err, ASH_E_BDEV_BUSY, bdev->name, "the disk is being removed") : 0;
-    }
-    if (rc == 0)
-        rc = bdev_resized(bdev, info.size_bytes / bdev->block_bytes * bdev->block_bytes);
-    if (rc)
-        return ash_err_set_rc(err, rc, rc == -EBUSY ? ASH_E_BDEV_BUSY : ASH_E_BDEV_IO, bdev->name,
-                              "Failed to resize a BDEV '%s': %s", bdev->name,
-                              rc == -EBUSY ? "the file has become smaller while the disk is open"
-                                           : ash_strerror(rc));
-    return 0;
-}
-
 /* --------------------------------------------------------------- methods */
 
 static const struct ash_param aio_table[] = {
@@ -477,7 +483,7 @@ static int run_rescan(struct ash_call *call, void *params, struct bdev_module *m
     struct bdev *bdev = NULL;
     int rc = bdev_mod_find(call->bdevs, p->name, module, &bdev, call->err);
     if (rc == 0)
-        rc = disk_rescan(bdev, call->err);
+        rc = rescan_or_remove(bdev, call->err);
     if (rc == 0)
         ash_jsonw_bool(call->result, NULL, true);
     return rc;
@@ -565,7 +571,7 @@ static int uri_create(struct bdev_mgr *mgr, struct bdev_module *module, const st
         return rc;
     struct bdev *there = bdev_find(mgr, name);
     if (there && p->rescan && there->module == module) {
-        rc = disk_rescan(there, err);
+        rc = rescan_or_remove(there, err);
     } else if (there) {
         rc = bdev_uri_exists(name, err);
     } else {

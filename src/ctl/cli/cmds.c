@@ -75,6 +75,7 @@ static const struct cli_opt pool_create_opts[] = {
 static const struct cli_opt pool_import_opts[] = {
     {"name", 0, "NAME", "take this name when the pool's own is in use"},
     {"read-only", 0, NULL, "open without writing"},
+    {"grow", 0, NULL, "then grow it to the size of its disk"},
     {NULL},
 };
 static const struct cli_opt volume_create_opts[] = {

@@ -110,6 +110,8 @@ int cli_pool_import(struct cli *cli, struct ash_err *err)
         return rc;
     if (cli_flag(cli, "read-only"))
         json_object_object_add(p, "read_only", json_object_new_boolean(true));
+    if (cli_flag(cli, "grow"))
+        json_object_object_add(p, "grow", json_object_new_boolean(true));
     rc = cli_call(cli, "pool_import", p, &pool, err);
     if (rc)
         return rc;

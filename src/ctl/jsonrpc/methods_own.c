@@ -285,7 +285,7 @@ static int create_pool(struct ash_call *call, void *params)
 
 struct pool_import_params {
     char *bdev, *uri, *new_name;
-    bool read_only;
+    bool read_only, grow;
 };
 
 static const struct ash_param pool_import_table[] = {
@@ -296,6 +296,8 @@ static const struct ash_param pool_import_table[] = {
               "name to load it under when its own is taken"),
     ASH_PARAM(struct pool_import_params, read_only, ASH_P_BOOL, 0, "false",
               "never write to the disk"),
+    ASH_PARAM(struct pool_import_params, grow, ASH_P_BOOL, 0, "false",
+              "then grow it to the size of its disk, if that fits"),
     {0},
 };
 
@@ -326,6 +328,10 @@ static int import_pool(struct ash_call *call, void *params)
         give_disk_back(call, p->uri, made);
         return rc;
     }
+    /* One that cannot grow is open all the same (docs/spec/blobstore-format.md 9.9). */
+    struct ash_err why = {0};
+    if (p->grow && pool_grow(pool, &why) != 0)
+        rt_log(RT_LOG_WARN, "pool", "not grown: %s", why.text);
     dump_pool(call->result, pool);
     return 0;
 }

@@ -441,16 +441,19 @@ static void io_submit(struct bdev_channel *ch, struct bdev_io *io)
 
 /* -------------------------------------------------------------- channels */
 
+/* A channel may be opened on any reactor while the chain above is being changed: it must not walk
+ * it. It takes what was published last, and the refresh that follows a change finds it. */
+static void publish_chain_end(struct lvs_volume *v)
+{
+    struct lvs_volume *owner = lvs_esnap_owner(v);
+    atomic_store_explicit(&v->chain_desc, owner ? owner->esnap_desc : NULL, memory_order_release);
+}
+
 static int channel_take_esnap(struct lvs_channel *c)
 {
-    struct lvs_volume *owner = lvs_esnap_owner(c->vol);
-    c->esnap = NULL;
-    if (owner && owner->esnap_desc) {
-        c->esnap = bdev_channel_get(owner->esnap_desc);
-        if (!c->esnap)
-            return -ENOMEM;
-    }
-    return 0;
+    struct bdev_desc *desc = atomic_load_explicit(&c->vol->chain_desc, memory_order_acquire);
+    c->esnap = desc ? bdev_channel_get(desc) : NULL;
+    return desc && !c->esnap ? -ENOMEM : 0;
 }
 
 static int io_channel_init(struct bdev_channel *ch)
@@ -488,8 +491,10 @@ static void refresh_channel(struct bdev_channel *ch, void *arg)
 void lvs_bdev_refresh(struct lvs_volume *root)
 {
     for (struct lvs_volume *v = root; v; v = lvs_tree_next(root, v))
-        if (v->has_bdev)
+        if (v->has_bdev) {
+            publish_chain_end(v);
             bdev_for_each_channel(&v->bdev, refresh_channel, NULL);
+        }
 }
 
 static ASH_MAY_WAIT void thaw_one(struct lvs_volume *v)
@@ -621,6 +626,7 @@ int lvs_bdev_register(struct lvs_volume *v, struct ash_err *err)
         .channel_ctx_bytes = sizeof(struct lvs_channel),
         .reset_drain_ns = UINT64_C(5000000000),
     };
+    publish_chain_end(v);
     int rc = bdev_register(v->store->bdevs, &v->bdev, err);
     if (rc)
         return rc;

@@ -139,6 +139,8 @@ struct lvs_volume {
     struct bdev_desc *esnap_desc;
     uint64_t esnap_bytes;
     char esnap_id[LVS_UUID_BYTES];
+    _Atomic(struct bdev_desc *) chain_desc; /* external device that the chain ends in, as channels
+                                             * being opened on any reactor may see it */
 
     enum volume_state state;
     char fault[160];

@@ -303,6 +303,10 @@ static int write_clean(struct lvs_store *s)
     bool unsure = s->no_allocation || s->needs_recovery || s->used_clusters.n_bits != s->n_clusters;
     ash_list_for_each (l, &s->volumes)
         unsure |= ash_list_entry(l, struct lvs_volume, link)->is_crosslinked;
+    if (unsure)
+        rt_log(RT_LOG_WARN, "pool",
+               "pool '%s' is not marked as clean: %s; its next open recovers it", s->name,
+               s->damage[0] ? s->damage : "an I/O error left it uncertain what its disk holds");
     rt_mutex_lock(&s->md_lock);
     rt_step("write masks and super block");
     int rc = s->is_clean_on_disk || unsure ? 0 : settle_snapshots(s);
@@ -671,12 +675,16 @@ static int grow_to(struct lvs_store *s, uint64_t device_bytes, uint64_t n_cluste
 static int store_grow(struct pool *pool, struct ash_err *err)
 {
     struct lvs_store *s = lvs_of_pool(pool);
-    uint64_t device_bytes = bdev_desc_bdev(s->desc)->size_bytes;
-    uint64_t n_clusters = device_bytes / s->cluster_bytes;
     int rc = lvs_store_op_begin(s, err);
     if (rc)
         return rc;
-    if (device_bytes < s->size_bytes || n_clusters > mask_room(s) || n_clusters > UINT32_MAX) {
+    rc = bdev_rescan(bdev_desc_bdev(s->desc), err);
+    uint64_t device_bytes = bdev_desc_bdev(s->desc)->size_bytes;
+    uint64_t n_clusters = device_bytes / s->cluster_bytes;
+    if (rc) {
+        ash_err_while(err, rc, "growing pool '%s'", s->name);
+    } else if (device_bytes < s->size_bytes || n_clusters > mask_room(s) ||
+               n_clusters > UINT32_MAX) {
         rc = ash_err_set(
             err, ASH_E_POOL_CANNOT_GROW, s->name,
             "pool '%s' of %llu bytes cannot become %llu bytes: it can have %llu clusters of %u",
