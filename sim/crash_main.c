@@ -26,7 +26,7 @@ struct options {
     const struct crash_op *first[CRASH_FIRST_MAX];
     unsigned n_first;
     unsigned sequence; /* 2, 3: all pairs, triples of operations; 0: single ones */
-    uint64_t every;    /* of the triples: one in so many */
+    uint64_t every;    /* of them: one in so many */
     uint64_t seed, min_states;
     struct crash_state state;
     struct crash_limits limits;
@@ -44,7 +44,7 @@ struct report {
 static const char usage[] =
     "usage: ashlar-crash [--layout L] [--op O] [--warm | --cold] [--seed N] [--quick | --deep]\n"
     "                    [--at N --mask HEX [--tear UNIT:WRITE:SEED]\n"
-    "       --first O: before it, up to twice; --pairs; --triples [--every N]\n"
+    "       --first O: before it, up to twice; --pairs | --triples [--every N]\n"
     "                     [--then-at N --then-mask HEX | --killed-at N]] [--min-states N] "
     "[--verbose] [--list]\n";
 
@@ -359,7 +359,7 @@ static unsigned walk_sequences(struct options *o, struct report *report, struct 
             o->first[0] = a;
             o->first[1] = b;
             o->n_first = o->sequence - 1;
-            if (o->sequence == 2 && b->needs && !b->at_load)
+            if (o->sequence == 2 && b->needs && !b->at_load && turn++ % o->every == 0)
                 n += walk_sequence(o, b, report, total);
             for (const struct crash_op *c = crash_ops;
                  o->sequence == 3 && may_be_first(b) && c->name; c++)

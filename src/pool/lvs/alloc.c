@@ -312,6 +312,33 @@ static int commit_entry(struct pending *p, uint32_t cluster, bool barrier)
     return rt_event_wait(&c.done);
 }
 
+int lvs_settle_windows(struct lvs_volume *v)
+{
+    for (uint64_t w = 0; w < v->map.n_windows && v->has_stale;) {
+        struct lvs_window *win = lvs_map_peek(&v->map, w);
+        uint64_t idx = w * LVS_EXTENTS_PER_PAGE;
+        struct pending *p = pending_find(v, idx);
+        if (!win || !atomic_load(&win->stale)) {
+            w++;
+        } else if (!v->map.rle && !win->page && !win->new_page) {
+            atomic_store(&win->stale, false); /* no root has ever named it */
+        } else if (p) {
+            rt_waitq_wait(&p->tasks);
+        } else {
+            p = pending_begin(v, idx, true, NULL);
+            int rc = p ? commit_entry(p, lvs_map_get(&v->map, idx), false) : -ENOMEM;
+            if (rc == 0)
+                rc = lvs_flush(v->store);
+            if (p)
+                pending_end(p, rc);
+            if (rc)
+                return rc;
+        }
+    }
+    v->has_stale = false;
+    return 0;
+}
+
 static int allocate_with_page(struct pending *p)
 {
     struct lvs_store *s = p->vol->store;
@@ -352,9 +379,11 @@ static int allocate(struct pending *p)
     win->n_pending++;
     int rc = allocate_with_page(p);
     win->n_pending--;
-    /* A page that was reserved and never written (or whose root never was) goes back, unless the
-     * outcome is uncertain. */
-    if (win->n_pending == 0 && win->new_page && rc != -EUCLEAN) {
+    /* A page that was reserved and never written (or whose root never was) goes back, unless it is
+     * uncertain whether a root was, now or before: the volume is faulted then. */
+    if (rc == -EUCLEAN && win->new_page && p->vol->state == VOLUME_FAULTED)
+        win->new_uncertain = true;
+    if (win->n_pending == 0 && win->new_page && !win->new_uncertain) {
         lvs_page_give(s, win->new_page);
         win->new_page = 0;
     }

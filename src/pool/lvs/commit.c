@@ -193,6 +193,7 @@ int lvs_volume_commit(struct lvs_volume *v, struct lvs_root *next)
         lvs_xattrs_free(&next->internal);
     if (uncertain) {
         v->state = VOLUME_FAULTED;
+        atomic_store(&v->refuses_writes, true);
         snprintf(v->fault, sizeof(v->fault),
                  "its metadata could not be written (%s); close and open the pool again",
                  ash_strerror(rc));
@@ -444,8 +445,13 @@ static void publish(struct group *g, size_t from, size_t to, int rc)
         if (rc == 0 && win->new_written) {
             win->page = win->new_page;
             win->new_page = 0;
+            win->new_uncertain = false;
         }
         win->new_written = false;
+        if (rc == -EUCLEAN)
+            c->vol->has_stale = true;
+        if (rc == 0 || rc == -EUCLEAN)
+            atomic_store(&win->stale, rc != 0);
         if (rc == 0)
             lvs_map_set(&c->vol->map, c->idx, c->cluster);
         ash_list_remove(&c->link);

@@ -270,6 +270,13 @@ static void submit_unmap(struct lvs_channel *c, struct bdev_io *io, uint64_t idx
         bdev_io_pass(io, c->base, lvs_cluster_offset(c->vol->store, cluster) + in, unmap_passed);
 }
 
+/* The disk may say that the cluster is there, with data in it. */
+static bool is_stale(const struct lvs_volume *v, uint64_t idx)
+{
+    const struct lvs_window *win = lvs_map_peek(&v->map, idx / LVS_EXTENTS_PER_PAGE);
+    return win && atomic_load_explicit(&win->stale, memory_order_relaxed);
+}
+
 static void submit_zeroes(struct lvs_channel *c, struct bdev_io *io, uint64_t idx, uint32_t cluster,
                           uint64_t in)
 {
@@ -282,7 +289,7 @@ static void submit_zeroes(struct lvs_channel *c, struct bdev_io *io, uint64_t id
         return;
     }
     lvs_source_find(c->vol, idx, &src);
-    if (src.kind == LVS_FROM_ZERO && !(io->flags & BDEV_NO_HOLE))
+    if (src.kind == LVS_FROM_ZERO && !(io->flags & BDEV_NO_HOLE) && !is_stale(c->vol, idx))
         bdev_io_done_soon(io, 0);
     else if (io->flags & BDEV_FAST)
         bdev_io_done_soon(io, -ENOTSUP);
@@ -417,6 +424,11 @@ static void io_submit(struct bdev_channel *ch, struct bdev_io *io)
     uint64_t in = io->offset - idx * s->cluster_bytes;
     ASH_ASSERT(idx < c->vol->map.n_clusters && in + io->length <= s->cluster_bytes);
     uint32_t cluster = lvs_map_get(&c->vol->map, idx);
+    if (io->type != BDEV_READ &&
+        atomic_load_explicit(&c->vol->refuses_writes, memory_order_relaxed)) {
+        bdev_io_done_soon(io, -EIO);
+        return;
+    }
     switch (io->type) {
     case BDEV_READ:
         if (cluster)
@@ -523,6 +535,11 @@ int lvs_freeze_tree(struct lvs_volume *root)
     for (struct lvs_volume *v = root; v; v = lvs_tree_next(root, v))
         while (v->n_allocating > 0)
             rt_waitq_wait(&s->freeze_q);
+    /* A write that was still under way has failed, and nobody knows what the disk says. */
+    if (root->state == VOLUME_FAULTED || root->has_stale) {
+        lvs_thaw_tree(root);
+        return -EIO;
+    }
     return 0;
 }
 

@@ -66,6 +66,11 @@ struct lvs_window {
     uint32_t n_used;    /* entries that are not 0 */
     uint32_t n_pending; /* allocations in progress */
     bool new_written;   /* new_page holds the window; a root with map.with_new refers to it */
+    bool new_uncertain; /* the root on the disk may refer to new_page: it stays reserved */
+    /* A commit failed and could not be taken back: the disk may hold other entries than these. What
+     * says that an entry is empty is not acknowledged, and nothing is built upon the window, before
+     * another commit of it has succeeded. */
+    _Atomic bool stale;
     _Atomic uint32_t cluster[LVS_EXTENTS_PER_PAGE]; /* 0: not allocated */
 };
 
@@ -134,6 +139,10 @@ struct lvs_volume {
 
     struct lvs_volume *parent;
     struct ash_list clones, clone_link;
+    bool has_stale; /* windows of its map, perhaps */
+    /* Which of two roots the disk has is not known (state is FAULTED): what is written now could
+     * land in a snapshot that was not acknowledged, or behind an end. */
+    _Atomic bool refuses_writes;
     bool had_clone; /* SPDK's "snapshot": had a clone since the load */
     /* external parent */
     struct bdev_desc *esnap_desc;
@@ -471,6 +480,9 @@ static inline bool lvs_has_marks(const struct lvs_volume *v)
 }
 /* Write the root of v without marks that an I/O error has left there. md_lock not held. */
 int lvs_settle_marks(struct lvs_volume *v) ASH_MAY_WAIT;
+/* Write stale windows again, until the disk says what memory does. 0 or -errno; -EUCLEAN when that
+ * is still not known. */
+int lvs_settle_windows(struct lvs_volume *v) ASH_MAY_WAIT;
 void lvs_op_end(struct lvs_volume *v);
 int lvs_store_op_begin(struct lvs_store *s, struct ash_err *err);
 void lvs_store_op_end(struct lvs_store *s);

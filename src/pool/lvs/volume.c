@@ -255,6 +255,13 @@ int lvs_op_begin(struct lvs_volume *v, const char *op, struct ash_err *err)
             lvs_op_end(v);
         }
     }
+    if (rc == 0 && v->has_stale && v->state != VOLUME_FAULTED) {
+        rc = lvs_settle_windows(v);
+        if (rc) {
+            lvs_err_rc(err, rc, v, "write the map of");
+            lvs_op_end(v);
+        }
+    }
     return rc == -EUCLEAN ? -EIO : rc;
 }
 
