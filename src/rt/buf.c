@@ -7,11 +7,13 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/mem.h"
 #include "rt/rt_internal.h"
 
-#define MIN_SHIFT 12
+#define MIN_SHIFT  12
+#define HUGE_BYTES (2u << 20)
 #ifdef RT_ASAN
 #define MAX_CACHED_BYTES 0
 #else
@@ -65,6 +67,14 @@ static void sim_buf_put(void *buf, size_t n_bytes)
     rt_sim_buf_free(head);
 }
 
+void rt_want_huge(void *ptr, size_t n_bytes)
+{
+    uintptr_t from = ash_align_up((uintptr_t)ptr, HUGE_BYTES);
+    uintptr_t to = ((uintptr_t)ptr + n_bytes) & ~(uintptr_t)(HUGE_BYTES - 1);
+    if (to > from)
+        (void)madvise((void *)from, to - from, MADV_HUGEPAGE); /* where there are none: as it is */
+}
+
 void *rt_buf_get(size_t n_bytes)
 {
     struct rt_reactor *r = rt_tls_self;
@@ -80,7 +90,10 @@ void *rt_buf_get(size_t n_bytes)
         r->cached_bytes -= room_of(n_bytes);
         return buf;
     }
-    return aligned_alloc(4096, room_of(n_bytes));
+    void *buf = aligned_alloc(4096, room_of(n_bytes));
+    if (buf && c == RT_BUF_CLASSES)
+        rt_want_huge(buf, n_bytes);
+    return buf;
 }
 
 void rt_buf_put(void *buf, size_t n_bytes)

@@ -329,6 +329,9 @@ void rt_sock_close(struct rt_sock *sock);
  * may be put on another reactor than it came from. */
 void *rt_buf_get(size_t n_bytes);
 void rt_buf_put(void *buf, size_t n_bytes); /* same n_bytes; NULL is fine */
+/* Large memory that is used at random places: ask the system for huge pages behind it, for fewer
+ * look-ups of addresses. A hint; touched memory is then resident in pieces of 2 MiB. */
+void rt_want_huge(void *ptr, size_t n_bytes);
 
 /* -------------------------------------------------- signals and the rest */
 

@@ -141,7 +141,11 @@ static int check_params(const struct create_params *p, struct ash_err *err)
 static char *data_alloc(uint64_t n_bytes, void **ret_mem)
 {
     *ret_mem = rt_alloc(n_bytes + 4096);
-    return *ret_mem ? (char *)ash_align_up((uintptr_t)*ret_mem, 4096) : NULL;
+    if (!*ret_mem)
+        return NULL;
+    char *data = (char *)ash_align_up((uintptr_t)*ret_mem, 4096);
+    rt_want_huge(data, n_bytes);
+    return data;
 }
 
 static int make_name(struct bdev_mgr *mgr, const struct create_params *p, char **ret_name)

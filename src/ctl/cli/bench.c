@@ -279,6 +279,7 @@ static int guard_disk(struct cli *cli, const char *target, struct ash_err *err)
 }
 
 #define FILL_BYTES (1u << 20)
+#define MEM_BYTES  (256u << 20) /* of memcpy: unless --size says otherwise */
 
 /* Every byte of a device, so that reads meet data and writes meet allocated clusters. */
 static int fill(struct ash_engine *engine, const char *name, struct ash_err *err)
@@ -431,6 +432,28 @@ static int bench_nbd(struct cli *cli, struct bench_job *jobs, struct bench_opts 
     return run_and_report(cli, jobs, o, err);
 }
 
+/* "memcpy:" and "memset:" */
+static int bench_mem(struct cli *cli, struct bench_job *jobs, struct bench_opts *o,
+                     struct ash_err *err)
+{
+    if (o->range_bytes == UINT64_MAX)
+        o->range_bytes = MEM_BYTES;
+    if (o->range_bytes < o->block_bytes)
+        return ash_err_set(err, ASH_E_BAD_SIZE, cli->args[0], "--size is smaller than --bs");
+    int rc = 0;
+    for (unsigned i = 0; i < o->n_jobs && !rc; i++) {
+        rc = bench_mem_init(&jobs[i], strcmp(cli->args[0], "memcpy:") == 0);
+        jobs[i].run = bench_mem_run;
+    }
+    if (rc)
+        ash_err_set(err, ASH_E_NO_MEMORY, cli->args[0], "no memory for the load");
+    else
+        rc = run_and_report(cli, jobs, o, err);
+    for (unsigned i = 0; i < o->n_jobs; i++)
+        bench_mem_fini(&jobs[i]);
+    return rc;
+}
+
 int cli_bench(struct cli *cli, struct ash_err *err)
 {
     const char *rw = cli_opt(cli, "rw");
@@ -465,9 +488,14 @@ int cli_bench(struct cli *cli, struct ash_err *err)
         jobs[i].opts = &o;
         jobs[i].idx = i;
     }
-    bool nbd =
-        ash_starts_with(cli->args[0], "nbd://") || ash_starts_with(cli->args[0], "nbd+unix://");
-    int rc = nbd ? bench_nbd(cli, jobs, &o, err) : bench_bdev(cli, jobs, &o, err);
+    const char *target = cli->args[0];
+    int rc;
+    if (ash_starts_with(target, "nbd://") || ash_starts_with(target, "nbd+unix://"))
+        rc = bench_nbd(cli, jobs, &o, err);
+    else if (strcmp(target, "memcpy:") == 0 || strcmp(target, "memset:") == 0)
+        rc = bench_mem(cli, jobs, &o, err);
+    else
+        rc = bench_bdev(cli, jobs, &o, err);
     rt_free(jobs);
     return rc;
 }

@@ -47,6 +47,7 @@ struct bench_job {
     struct bdev_desc *desc;
     const char *address, *export_name;
     struct rt_sock *sock; /* connected already: instead of address */
+    char *area, *bufs; /* memcpy: and memset: */
     int (*run)(struct bench_job *job) ASH_MAY_WAIT;
 };
 
@@ -57,6 +58,10 @@ void bench_count(struct bench_job *job, uint64_t begin_ns, uint64_t now_ns, int 
 /* Drivers. *_run run as a task on the job's reactor. */
 int bench_bdev_run(struct bench_job *job) ASH_MAY_WAIT;
 int bench_nbd_run(struct bench_job *job) ASH_MAY_WAIT;
+int bench_mem_run(struct bench_job *job); /* waits for nothing */
+/* Its memory, touched; copies: memcpy, else memset. -ENOMEM: fini all the same. */
+int bench_mem_init(struct bench_job *job, bool copies);
+void bench_mem_fini(struct bench_job *job);
 /* "nbd://HOST[:PORT]/NAME", "nbd+unix:///NAME?socket=PATH" -> address for rt_connect and name. */
 int bench_nbd_parse(const char *uri, struct ash_buf *ret_address, struct ash_buf *ret_name,
                     struct ash_err *err);

@@ -179,7 +179,8 @@ const struct cli_cmd cli_cmds[] = {
     {"bench", "TARGET", 1, 1, CLI_C_DISKS | CLI_C_OUTPUT | CLI_C_REACTORS, bench_opts,
      "measure a device, a volume or an NBD server",
      "TARGET is a device URI, POOL/VOLUME with --disk, nbd://HOST[:PORT]/NAME or "
-     "nbd+unix:///NAME?socket=PATH. Writing overwrites what the target holds; a raw disk that is "
+     "nbd+unix:///NAME?socket=PATH; memcpy: and memset: measure what memory alone can do. Writing "
+     "overwrites what the target holds; a raw disk that is "
      "not blank wants --yes. Tells requests per second, latencies and CPU time per request.",
      "  ashlar bench malloc:///m?size_mb=512 --rw randread --qd 32 --time 5\n"
      "  ashlar bench p/v --disk malloc:///m?size_mb=512 --rw randwrite \\\n"
