@@ -140,7 +140,7 @@ static void esnap_read(struct lvs_channel *c, struct bdev_io *io, const struct l
 static void read_from_above(struct lvs_channel *c, struct bdev_io *io, uint64_t idx, uint64_t in)
 {
     struct lvs_source src;
-    lvs_source_find(c->vol, idx, &src);
+    lvs_above_find(c, idx, &src);
     switch (src.kind) {
     case LVS_FROM_ZERO:
         zero_iov(io->iov, io->n_iov, 0);
@@ -484,6 +484,7 @@ static int io_channel_init(struct bdev_channel *ch)
 static void io_channel_fini(struct bdev_channel *ch)
 {
     struct lvs_channel *c = ch->ctx;
+    lvs_above_drop(c);
     if (c->esnap)
         bdev_channel_put(c->esnap);
     bdev_channel_put(c->base);
@@ -521,6 +522,7 @@ int lvs_freeze_tree(struct lvs_volume *root)
     struct lvs_store *s = root->store;
     ASH_ASSERT(s->tree_lock.owner == rt_task_self());
     rt_step("quiesce volumes");
+    atomic_fetch_add(&s->tree_seq, 1);
     for (struct lvs_volume *v = root; v; v = lvs_tree_next(root, v)) {
         int rc = v->has_bdev ? bdev_quiesce(&v->bdev, 0, 0) : 0;
         if (rc) {
@@ -545,6 +547,7 @@ int lvs_freeze_tree(struct lvs_volume *root)
 
 void lvs_thaw_tree(struct lvs_volume *root)
 {
+    atomic_fetch_add(&root->store->tree_seq, 1);
     for (struct lvs_volume *v = root; v; v = lvs_tree_next(root, v))
         if (v->is_frozen)
             thaw_one(v);

@@ -206,6 +206,7 @@ struct lvs_store {
     struct ash_htab by_name, by_uid;
 
     struct rt_mutex md_lock;
+    _Atomic uint64_t tree_seq; /* moves with every freeze and thaw of a tree: see above.c */
     struct rt_mutex tree_lock; /* held while parent links change; before freezing and md_lock */
     /* commits of map entries: see commit.c */
     struct ash_list commit_queue;
@@ -421,7 +422,12 @@ struct lvs_channel {
     struct lvs_volume *vol;
     struct bdev_channel *base;
     struct bdev_channel *esnap; /* of the external device that the chain ends in; NULL: none */
+    struct lvs_above *above;    /* above.c */
 };
+
+/* above.c: lvs_source_find for reads of a channel, with a memory; depth and owner are not told. */
+void lvs_above_find(struct lvs_channel *c, uint64_t idx, struct lvs_source *ret);
+void lvs_above_drop(struct lvs_channel *c);
 
 /* Per-io state of the lvol layer. */
 struct lvs_io_ctx {

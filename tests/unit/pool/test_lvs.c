@@ -437,12 +437,73 @@ static void uris(void **state)
     rt_sim_disk_put(disk);
 }
 
+/* A channel that stays open while the tree above its volume changes: what it remembers of the chain
+ * must not outlive the chain. */
+static bool channel_reads(struct bdev_channel *ch, uint64_t offset, uint8_t b) ASH_MAY_WAIT
+{
+    uint8_t buf[512], want[512];
+    memset(want, b, sizeof(want));
+    CHECK_INT(bdev_read(ch, buf, offset, sizeof(buf)), 0);
+    return memcmp(buf, want, sizeof(buf)) == 0;
+}
+
+static int held_channel(struct pt *t, void *arg)
+{
+    struct ash_err err = {0};
+    struct bdev_desc *desc;
+    struct volume *v;
+    start(t);
+    pt_make_pool(t, "/d", "tank", C);
+    make(t, "a", 4, true);
+    make(t, "b", 4, true);
+    CHECK_INT(pt_fill(t, "tank/a", 0, C, 0x11), 0);
+    CHECK_INT(pt_fill(t, "tank/b", 0, C, 0x22), 0);
+    CHECK_INT(pt_fill(t, "tank/b", 2 * C, C, 0x33), 0);
+    snapshot(t, "tank/a", "sa");
+    snapshot(t, "tank/b", "sb");
+    CHECK_INT(volume_clone(find(t, "tank/sa"), "v", NULL, &v, &err), 0);
+    CHECK_INT(bdev_open(t->mgr, "tank/v", BDEV_OPEN_WRITE, "test", NULL, NULL, &desc, &err), 0);
+    struct bdev_channel *ch = bdev_channel_get(desc);
+    CHECK(channel_reads(ch, 0, 0x11) && channel_reads(ch, C, 0) && channel_reads(ch, 2 * C, 0));
+    /* another parent */
+    CHECK_INT(volume_set_parent(v, find(t, "tank/sb"), &err), 0);
+    CHECK(channel_reads(ch, 0, 0x22) && channel_reads(ch, C, 0) && channel_reads(ch, 2 * C, 0x33));
+    /* what the volume has written moves up, over what was seen there before */
+    uint8_t buf[512];
+    memset(buf, 0x44, sizeof(buf));
+    CHECK_INT(bdev_write(ch, buf, 0, sizeof(buf), 0), 0);
+    CHECK_INT(bdev_write(ch, buf, C, sizeof(buf), 0), 0);
+    snapshot(t, "tank/v", "sv");
+    CHECK(channel_reads(ch, 0, 0x44) && channel_reads(ch, 512, 0x22) && channel_reads(ch, C, 0x44));
+    /* a longer map than the one that was remembered */
+    CHECK_INT(volume_resize(v, 1100 * C, &err), 0);
+    CHECK(channel_reads(ch, 0, 0x44) && channel_reads(ch, 1099 * C, 0));
+    /* and the chain shrinks again */
+    CHECK_INT(volume_delete(find(t, "tank/sv"), &err), 0);
+    CHECK(channel_reads(ch, 0, 0x44) && channel_reads(ch, 512, 0x22) &&
+          channel_reads(ch, 2 * C, 0x33));
+    bdev_channel_put(ch);
+    bdev_close(desc);
+    return 0;
+}
+
+static int nothing_more(struct pt *t, void *arg)
+{
+    start(t);
+    return 0;
+}
+
+static void remembered_chain(void **state)
+{
+    two_lives(64 << 20, held_channel, nothing_more);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(basic), cmocka_unit_test(resize),  cmocka_unit_test(merge_lengths),
         cmocka_unit_test(unmap), cmocka_unit_test(inflate), cmocka_unit_test(full),
-        cmocka_unit_test(esnap), cmocka_unit_test(uris),
+        cmocka_unit_test(esnap), cmocka_unit_test(uris),    cmocka_unit_test(remembered_chain),
     };
     return cmocka_run_group_tests_name("lvs", tests, NULL, NULL);
 }
