@@ -47,7 +47,7 @@ struct bench_job {
     struct bdev_desc *desc;
     const char *address, *export_name;
     struct rt_sock *sock; /* connected already: instead of address */
-    char *area, *bufs; /* memcpy: and memset: */
+    char *area, *bufs;    /* memcpy: and memset: */
     int (*run)(struct bench_job *job) ASH_MAY_WAIT;
 };
 
