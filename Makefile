@@ -6,7 +6,7 @@ MESON ?= meson
 NINJA ?= ninja
 setup = test -f $(1)/build.ninja || CC=$(or $(3),$(CC)) $(MESON) setup $(1) $(2) >/dev/null
 
-.PHONY: all run check debug asan tsan cover fuzz-build fuzz lint install nightly bench clean deps
+.PHONY: mutants all run check debug asan tsan cover fuzz-build fuzz lint install nightly bench clean deps
 all: build/build.ninja
 	@$(NINJA) -C build
 build/build.ninja:
@@ -46,6 +46,8 @@ nightly: all
 	@scripts/nightly
 bench: all
 	@tests/perf/bench
+mutants: all
+	@tests/mutants/mutants --results build/mutants/results.json
 clean:
 	rm -rf build build-*
 , := ,

@@ -20,9 +20,14 @@ static void run_here(const struct sim_plan *plan, bool verbose, unsigned junk,
     struct sim_world *w = calloc(1, sizeof(*w));
     ASH_ASSERT(w);
     /* another layout of memory must not change anything */
-    for (unsigned i = 0; i < junk; i++)
-        if (malloc(16 + sim_mix(i + junk) % 30000) == NULL)
-            break;
+    void *holes[1024] = {0};
+    for (unsigned i = 0; i < junk; i++) {
+        void **hole = &holes[sim_mix(i * junk) % 1024];
+        free(*hole);
+        *hole = malloc(16 + sim_mix(i + junk) % (i % 8 ? 700 : 30000));
+    }
+    for (unsigned i = 0; i < 1024 && junk; i += 2)
+        free(holes[i]);
     ret->ok = sim_world_run(w, plan, verbose);
     ret->crashed = false;
     ret->hash = w->hash;

@@ -4,7 +4,8 @@
 # volumes are written, snapshotted and deleted; each time the pool must be sound and hold every
 # write whose flush was acknowledged.
 #
-# Per cycle: start the daemon; verify tank/seq (nbd_verify.py: each block holds at least the number
+# Per cycle: start the daemon; fio writes with its checksums and flushes (when it has the nbd engine),
+# and reads them back after the kill; verify tank/seq (nbd_verify.py: each block holds at least the number
 # that its last flush made safe); if a file system was put on tank/fs, e2fsck -fn finds nothing once
 # its journal is replayed; then write again, snapshot and delete, kill; then `ashlar check`.
 # Prints TAP. 77: a program is missing. $ASHLAR: the binary.
@@ -69,6 +70,13 @@ churn() { # snapshots come and go while the daemon lives
     done
 }
 
+# fio's own pattern on a volume of its own; with -- what is to be done with it.
+has_fio=$(fio --enghelp 2>/dev/null | grep -c '^[[:space:]]*nbd$')
+fio_job() {
+    fio --name=k --ioengine=nbd --uri="$(uri tank/fio)" --rw=randwrite --bs=4k --size=16m --io_size=4m --iodepth=8 \
+        --verify=crc32c --verify_state_save=0 --randseed="$1" --minimal "${@:2}"
+}
+
 make_fs() { # a file system made without mounting, with files in it
     mkdir -p "$dir/tree/a/b"
     for i in $(seq 40); do head -c $((RANDOM * 4)) /dev/urandom >"$dir/tree/a/b/file$i"; done
@@ -81,8 +89,9 @@ truncate -s 2G "$disk"
 { "$ashlar" pool create --disk "$disk" tank "$disk" --cluster-size 64K ||
     "$ashlar" pool create tank "$disk" --cluster-size 64K; } >"$dir/out" 2>&1
 { "$ashlar" volume create --disk "$disk" tank/seq 64M --thin &&
+    "$ashlar" volume create --disk "$disk" tank/fio 16M --thin &&
     "$ashlar" volume create --disk "$disk" tank/fs 48M --thin; } >>"$dir/out" 2>&1 || { say 1 "pool and volumes"; exit 1; }
-serve tank/seq tank/fs && make_fs >>"$dir/out" 2>&1 || { say 1 "a file system on a volume"; exit 1; }
+serve tank/seq tank/fs tank/fio && make_fs >>"$dir/out" 2>&1 || { say 1 "a file system on a volume"; exit 1; }
 
 for cycle in $(seq "$cycles"); do
     /usr/bin/python3 "$here/../tools/nbd_verify.py" write "$(uri tank/seq)" "$dir/state" $((seed + cycle)) \
@@ -90,6 +99,7 @@ for cycle in $(seq "$cycles"); do
     load=$!
     churn "$cycle" >/dev/null 2>&1 &
     busy=$!
+    [ "$has_fio" = 0 ] || fio_job "$cycle" --do_verify=0 --end_fsync=1 >"$dir/fio" 2>&1 || say 1 "cycle $cycle: fio writes"
     sleep 0.$((RANDOM % 9 + 1))
     # Now and then the kill meets the copying of a whole file system.
     if [ $((cycle % 2)) -eq 0 ]; then
@@ -100,11 +110,15 @@ for cycle in $(seq "$cycles"); do
     wait $load $busy 2>/dev/null
     "$ashlar" check "$disk" >"$dir/out" 2>&1
     say $? "cycle $cycle: sound after the kill"
-    serve tank/seq tank/fs
+    serve tank/seq tank/fs tank/fio
     say $? "cycle $cycle: the pool opens"
     [ -n "$pid" ] || break
     /usr/bin/python3 "$here/../tools/nbd_verify.py" verify "$(uri tank/seq)" "$dir/state" >"$dir/out" 2>&1
     say $? "cycle $cycle: $(tail -n 1 "$dir/out")"
+    if [ "$has_fio" != 0 ]; then
+        fio_job "$cycle" --verify_only >"$dir/out" 2>&1
+        say $? "cycle $cycle: fio finds what it had flushed"
+    fi
     # The copy writes what was there already: it must be the same whether it got through or not.
     rm -f "$dir/back.img"
     { nbdcopy "$(uri tank/fs)" "$dir/back.img" && sha256sum <"$dir/back.img" | cmp - "$dir/fs.sum" &&

@@ -320,7 +320,7 @@ int lvs_settle_windows(struct lvs_volume *v)
         struct pending *p = pending_find(v, idx);
         if (!win || !atomic_load(&win->stale)) {
             w++;
-        } else if (!v->map.rle && !win->page && !win->new_page) {
+        } else if (!v->map.rle && !win->page) {
             atomic_store(&win->stale, false); /* no root has ever named it */
         } else if (p) {
             rt_waitq_wait(&p->tasks);

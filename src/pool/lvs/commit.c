@@ -277,8 +277,8 @@ static int compare_commits(const void *a, const void *b)
 {
     const struct lvs_commit *x = *(struct lvs_commit *const *)a,
                             *y = *(struct lvs_commit *const *)b;
-    if (x->vol != y->vol)
-        return x->vol < y->vol ? -1 : 1;
+    if (x->vol != y->vol) /* by what the disk knows, not by address: runs can be repeated */
+        return x->vol->root.blob_id < y->vol->root.blob_id ? -1 : 1;
     return x->idx < y->idx ? -1 : x->idx > y->idx;
 }
 

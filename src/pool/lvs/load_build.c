@@ -230,6 +230,19 @@ static bool is_empty_super(const struct load *l, const struct lvs_volume *v)
            v->map.n_clusters == 0 && !lvs_xattrs_find(&v->root.user, LVS_XATTR_NAME);
 }
 
+/* A snapshot that was being taken and never counted: the volume it is of has no need of it, and
+ * load_resolve drops it. Taking it had failed and its root could not be erased; its parent may have
+ * been deleted since. */
+static bool is_uncommitted(const struct load *l, const struct lvs_volume *x)
+{
+    uint64_t id;
+    if (!lvs_xattrs_get_id(&x->root.internal, LVS_XATTR_SNAPTMP, &id) ||
+        !ash_list_empty(&x->clones))
+        return false;
+    const struct lvs_volume *v = lvs_find_blob(l->s, id);
+    return v && v != x && v->parent != x && v->state != VOLUME_FAULTED;
+}
+
 void load_relate(struct load *l)
 {
     ash_list_for_each_safe (i, &l->s->volumes) {
@@ -254,9 +267,16 @@ void load_relate(struct load *l)
             struct lvs_volume *parent = lvs_find_blob(l->s, id);
             if (parent && parent != v)
                 lvs_set_parent_link(v, parent);
+            else if (lvs_xattrs_find(&v->root.internal, LVS_XATTR_SNAPTMP))
+                v->is_orphan = true;
             else
                 load_fault(v, "its parent snapshot is not there");
         }
+    }
+    ash_list_for_each (i, &l->s->volumes) {
+        struct lvs_volume *v = ash_list_entry(i, struct lvs_volume, link);
+        if (v->is_orphan && !is_uncommitted(l, v))
+            load_fault(v, "its parent snapshot is not there");
     }
     /* No volume may be its own ancestor. */
     ash_list_for_each (i, &l->s->volumes) {
