@@ -591,7 +591,7 @@ static int resized(struct tw *w)
     uint8_t data[512];
     TRY(bdev_unregister(&w->dev.bdev)); /* a smaller one in its place */
     memset(&w->dev, 0, sizeof(w->dev));
-    TRY(tdev_add(w, &w->dev, "dev"));
+    TRY(tdev_add(w->mgr, &w->module, &w->dev, "dev"));
     TRY(bdev_resized(&w->dev.bdev, 1 << 20));
     TRY(nbd_add_export(w->srv, "dev", NULL, false, NULL, NULL));
     TRY(cl_connect(w, &c, "", CL_STRUCTURED));
