@@ -9,7 +9,7 @@ static const uint32_t lengths[] = {512, 1024, 4096, 4608, 8192, 65536, 131072};
 static int read_write(struct tw *w)
 {
     static const uint8_t hpdas[] = {0, 3, 31};
-    uint8_t *data = malloc(131072), *got = malloc(131072);
+    uint8_t *data = malloc(131072), *got = malloc(131072), *model = calloc(1, DEV_BYTES);
     for (unsigned mode = 0; mode < 4 * ASH_N_ELEMS(hpdas); mode++) {
         struct cl a, c;
         TRY(cl_admin_as(w, &a, mode & 3, hpdas[mode >> 2], SUBNQN, HOSTNQN, 0x11));
@@ -20,8 +20,8 @@ static int read_write(struct tw *w)
             fill(data, lengths[i], (uint32_t)(mode * 31 + i));
             TRY(cl_write(&c, slba, data, lengths[i], i & 1 ? NVME_RW_FUA : 0));
             CHECK(cl_status(&c) == 0 && c.n_r2t == (lengths[i] > 4096 || c.r2t_only));
-            CHECK(memcmp(w->dev.mem + slba * DEV_BLOCK, data, lengths[i]) == 0);
-            CHECK(w->dev.last_flags == (i & 1 ? BDEV_FUA : 0));
+            CHECK(__atomic_load_n(&w->dev.last_flags, __ATOMIC_RELAXED) == (i & 1 ? BDEV_FUA : 0));
+            memcpy(model + slba * DEV_BLOCK, data, lengths[i]);
             memset(got, 0, lengths[i]);
             TRY(cl_read(&c, slba, got, lengths[i]));
             CHECK(cl_status(&c) == 0 && c.n_data == lengths[i] && c.by_success);
@@ -30,9 +30,11 @@ static int read_write(struct tw *w)
         cl_close(&c);
         cl_close(&a);
         TRY(tw_wait_conns(w, 0));
+        CHECK(memcmp(w->dev.mem, model, DEV_BYTES) == 0);
     }
     free(data);
     free(got);
+    free(model);
     return 0;
 }
 NVMF_TEST(read_write, 2)
