@@ -9,6 +9,8 @@
 void *ash_mem_alloc(size_t n_bytes); /* zeroed; NULL when out */
 /* New part zeroed; old stays on failure. */
 void *ash_mem_realloc(void *old, size_t n_old_bytes, size_t n_new_bytes);
+/* The same, new part as it comes: large pieces keep their pages and are not copied. */
+void *ash_mem_grow(void *old, size_t n_old_bytes, size_t n_new_bytes);
 void ash_mem_free(void *ptr);
 
 #endif

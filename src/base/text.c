@@ -34,7 +34,7 @@ static bool make_room(struct ash_buf *buf, size_t n_more)
         return true;
     size_t n_room = ASH_MAX(buf->n_room * 2, buf->n_bytes + n_more + 1);
     n_room = ASH_MAX(n_room, (size_t)64);
-    char *data = ash_mem_realloc(buf->data, buf->n_room, n_room);
+    char *data = ash_mem_grow(buf->data, buf->n_room, n_room);
     if (!data) {
         buf->failed = true;
         return false;
@@ -61,7 +61,10 @@ void ash_buf_str(struct ash_buf *buf, const char *text)
 
 void ash_buf_chr(struct ash_buf *buf, char c)
 {
-    ash_buf_add(buf, &c, 1);
+    if (ASH_UNLIKELY(buf->n_bytes + 2 > buf->n_room || buf->failed) && !make_room(buf, 1))
+        return;
+    buf->data[buf->n_bytes++] = c;
+    buf->data[buf->n_bytes] = '\0';
 }
 
 void ash_buf_vfmt(struct ash_buf *buf, const char *fmt, va_list ap)

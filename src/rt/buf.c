@@ -20,6 +20,7 @@
 #define MAX_CACHED_BYTES (32u << 20)
 #endif
 #define SIM_HEAD_BYTES 4096
+#define GROW_BYTES     (64u << 10)
 
 static bool hook_fails(const struct rt *rt)
 {
@@ -177,6 +178,23 @@ void *rt_realloc(void *old, size_t n_old_bytes, size_t n_new_bytes)
 }
 
 /* The containers of base (base/mem.h). */
+void *ash_mem_grow(void *old, size_t n_old_bytes, size_t n_new_bytes)
+{
+    const struct rt *rt = rt_tls_self ? rt_tls_self->rt : NULL;
+    struct rt_mem *mem = old ? (struct rt_mem *)old - 1 : NULL;
+    /* on a simulator's list, or too small to matter */
+    if (!mem || n_new_bytes < GROW_BYTES || (rt && rt->sim) || !ash_list_empty(&mem->link))
+        return rt_realloc(old, n_old_bytes, n_new_bytes);
+    if (n_new_bytes > SIZE_MAX / 2 || hook_fails(rt))
+        return NULL;
+    mem = realloc(mem, sizeof(*mem) + n_new_bytes);
+    if (!mem)
+        return NULL;
+    mem->n_bytes = n_new_bytes;
+    ash_list_init(&mem->link); /* it pointed at itself */
+    return mem + 1;
+}
+
 void *ash_mem_alloc(size_t n_bytes)
 {
     return rt_alloc(n_bytes);

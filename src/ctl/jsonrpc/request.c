@@ -41,10 +41,12 @@ static void deliver(struct rpc_conn *conn, struct rpc_batch *batch, const char *
 
 /* The same for a reply in a buffer. One that memory ran out for cannot be told: the client would
  * wait for ever, so its connection ends. */
-static void deliver_buf(struct rpc_conn *conn, struct rpc_batch *batch, const struct ash_buf *buf)
+static void deliver_buf(struct rpc_conn *conn, struct rpc_batch *batch, struct ash_buf *buf)
 {
     if (buf->failed)
         rpc_conn_kill(conn);
+    else if (!batch && buf->n_bytes)
+        rpc_conn_send_buf(conn, buf);
     else
         deliver(conn, batch, ash_buf_text(buf), buf->n_bytes);
 }

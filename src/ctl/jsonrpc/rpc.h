@@ -175,6 +175,8 @@ struct jsonrpc *rpc_conn_rpc(struct rpc_conn *conn);
 struct rpc_request *rpc_conn_request(struct rpc_conn *conn); /* NULL: no memory; counts in flight */
 void rpc_conn_request_done(struct rpc_request *req);         /* gives it back */
 void rpc_conn_send(struct rpc_conn *conn, const char *data, size_t n_bytes);
+/* The same with a line end; takes the buffer's memory when nothing else is waiting to be sent. */
+void rpc_conn_send_buf(struct rpc_conn *conn, struct ash_buf *buf);
 /* A reply is lost: the connection must not go on. Ends with the next rpc_conn_step. */
 void rpc_conn_kill(struct rpc_conn *conn);
 /* After sends that happened outside of a server's callback. */

@@ -163,6 +163,20 @@ void rpc_conn_send(struct rpc_conn *conn, const char *data, size_t n_bytes)
         rpc_conn_kill(conn); /* half a reply would be worse than none */
 }
 
+void rpc_conn_send_buf(struct rpc_conn *conn, struct ash_buf *buf)
+{
+    struct ash_buf *out = &conn->out[!conn->sending];
+    if (!conn->dead && out->n_bytes == 0 && !out->failed && buf->n_bytes > RX_KEEP_BYTES) {
+        struct ash_buf empty = *out;
+        *out = *buf;
+        *buf = empty;
+        rpc_conn_send(conn, "\n", 1);
+        return;
+    }
+    rpc_conn_send(conn, buf->data, buf->n_bytes);
+    rpc_conn_send(conn, "\n", 1);
+}
+
 static void send_done(struct rt_op *op)
 {
     struct rpc_conn *conn = ash_container_of(op, struct rpc_conn, send_op);
