@@ -126,6 +126,7 @@ struct bdev_core {
     struct ash_list aliases;
     size_t n_aliases;
     struct ash_list descs;
+    struct ash_list examine_link; /* mgr->examine_queue: to be examined */
     bool removing, examining, announced, resetting, setting_hist;
     unsigned n_working; /* tasks of ours that use the device without a descriptor */
     int reset_rc;
@@ -168,7 +169,8 @@ struct bdev_mgr {
     size_t n_modules, n_inited;
     struct bdev_mgr_opts opts;
     struct pool_mgr *pools;
-    unsigned n_examining;
+    unsigned n_examining, n_examiners; /* devices; tasks that examine */
+    struct ash_list examine_queue;
     struct rt_waitq examine_done, bdev_gone;
     void *zero_mem;
     const void *zeroes; /* BDEV_ZERO_BYTES, aligned to 4096 */
@@ -277,6 +279,10 @@ void bdev_qos_release(struct bdev_chcore *core);
 int bdev_inject_apply(struct bdev *bdev) ASH_MAY_WAIT; /* after a change of rules or names */
 void bdev_inject_gone(struct bdev_core *core);
 void bdev_inject_clear(struct bdev_mgr *mgr);
+
+/* mgr.c */
+int bdev_examine_start(struct bdev *bdev);
+void bdev_examine_drop(struct bdev *bdev); /* if it has not begun, it never will */
 
 /* registry.c */
 void bdev_send_remove(struct bdev_desc *desc);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The manager: modules and their state, examination of new devices, notifications, the end.
  *
- * Each new device is examined by one task: every module's examine_config, then examine_disk of
- * those that its claim allows; afterwards it is announced. bdev_unregister waits for the task.
- * Source: docs/spec/spdk-jsonrpc.md 13.6. */
+ * Each new device is examined by a task: every module's examine_config, then examine_disk of those
+ * that its claim allows; afterwards it is announced. There are few such tasks and a queue: a pool
+ * may bring thousands of volumes at once. An examination may remove devices, so bdev_unregister
+ * waits for one that runs, but takes one that has not begun off the queue: what is waited for
+ * always goes on. Source: docs/spec/spdk-jsonrpc.md 13.6. */
 #include <errno.h>
 #include <string.h>
 
@@ -33,9 +35,21 @@ static bool may_examine_disk(const struct bdev *bdev, const struct bdev_module *
     return core->claim == BDEV_CLAIM_NONE || strcmp(core->claim_by, m->name) == 0;
 }
 
-static void examine_task(void *arg)
+static void examine_end(struct bdev *bdev)
 {
-    struct bdev *bdev = arg;
+    struct bdev_core *core = bdev->core;
+    struct bdev_mgr *mgr = bdev->mgr;
+    if (!core->announced)
+        bdev_notify(mgr, "bdev_register", bdev->name);
+    core->announced = true;
+    core->examining = false;
+    rt_waitq_wake_all(&core->changed);
+    if (--mgr->n_examining == 0)
+        rt_waitq_wake_all(&mgr->examine_done);
+}
+
+static void examine_one(struct bdev *bdev) ASH_MAY_WAIT
+{
     struct bdev_mgr *mgr = bdev->mgr;
     struct bdev_core *core = bdev->core;
     bool wanted =
@@ -48,24 +62,42 @@ static void examine_task(void *arg)
     for (size_t i = 0; wanted && i < mgr->n_modules && !core->removing; i++)
         if (mgr->modules[i]->examine_disk && may_examine_disk(bdev, mgr->modules[i]))
             mgr->modules[i]->examine_disk(mgr, bdev);
-    if (!core->announced)
-        bdev_notify(mgr, "bdev_register", bdev->name);
-    core->announced = true;
-    core->examining = false;
-    rt_waitq_wake_all(&core->changed);
-    if (--mgr->n_examining == 0)
-        rt_waitq_wake_all(&mgr->examine_done);
+    examine_end(bdev);
 }
 
-int bdev_examine_start(struct bdev *bdev);
+enum { N_EXAMINERS = 16 };
+
+static void examine_task(void *arg)
+{
+    struct bdev_mgr *mgr = arg;
+    struct ash_list *l;
+    while ((l = ash_list_pop_head(&mgr->examine_queue)))
+        examine_one(ash_list_entry(l, struct bdev_core, examine_link)->bdev);
+    mgr->n_examiners--;
+    rt_waitq_wake_all(&mgr->examine_done);
+}
+
 int bdev_examine_start(struct bdev *bdev)
 {
-    int rc = rt_task_spawn("bdev examine", examine_task, bdev);
-    if (rc)
-        return rc;
+    struct bdev_mgr *mgr = bdev->mgr;
+    if (mgr->n_examiners < N_EXAMINERS) {
+        int rc = rt_task_spawn("bdev examine", examine_task, mgr);
+        if (rc && mgr->n_examiners == 0)
+            return rc;
+        mgr->n_examiners += rc == 0;
+    }
+    ash_list_push_tail(&mgr->examine_queue, &bdev->core->examine_link);
     bdev->core->examining = true;
-    bdev->mgr->n_examining++;
+    mgr->n_examining++;
     return 0;
+}
+
+void bdev_examine_drop(struct bdev *bdev)
+{
+    if (ash_list_empty(&bdev->core->examine_link))
+        return;
+    ash_list_remove(&bdev->core->examine_link);
+    examine_end(bdev);
 }
 
 void bdev_wait_for_examine(struct bdev_mgr *mgr)
@@ -201,6 +233,7 @@ int bdev_mgr_create(struct bdev_module *const *extra, const struct bdev_mgr_opts
     ash_list_init(&mgr->watches);
     ash_list_init(&mgr->manual);
     ash_list_init(&mgr->injections);
+    ash_list_init(&mgr->examine_queue);
     rt_waitq_init(&mgr->examine_done);
     rt_waitq_init(&mgr->bdev_gone);
     int rc = mgr_init(mgr, extra);
@@ -231,12 +264,12 @@ void bdev_mgr_destroy(struct bdev_mgr *mgr)
     bdev_assert_control();
     /* nothing waits for a base any more, or a device would come back while others go */
     mgr->opts.no_auto_examine = true;
-    while (!ash_list_empty(&mgr->bdevs) || mgr->n_examining) {
+    while (!ash_list_empty(&mgr->bdevs) || mgr->n_examiners) {
         struct bdev *bdev = topmost(mgr);
         if (bdev)
             bdev_unregister(bdev);
-        else if (mgr->n_examining)
-            bdev_wait_for_examine(mgr);
+        else if (mgr->n_examiners)
+            rt_waitq_wait(&mgr->examine_done);
         else
             rt_waitq_wait(&mgr->bdev_gone);
     }

@@ -175,6 +175,7 @@ static struct bdev_core *core_alloc(struct bdev_mgr *mgr, struct bdev *bdev)
     core->mgr = mgr;
     core->n_slots = n;
     ash_list_init(&core->link);
+    ash_list_init(&core->examine_link);
     ash_list_init(&core->aliases);
     ash_list_init(&core->descs);
     ash_list_init(&core->gates);
@@ -217,8 +218,6 @@ static int add_names(struct bdev *bdev)
     }
     return name_add(bdev, bdev->name, &bdev->core->name);
 }
-
-int bdev_examine_start(struct bdev *bdev); /* examine.c */
 
 int bdev_register(struct bdev_mgr *mgr, struct bdev *bdev, struct ash_err *err)
 {
@@ -302,6 +301,7 @@ int bdev_unregister(struct bdev *bdev)
     rt_step("removing: queued I/O");
     bdev_on_slots(bdev, slot_removed, NULL);
     rt_step("removing: waiting for the examination");
+    bdev_examine_drop(bdev);
     while (core->examining)
         rt_waitq_wait(&core->changed);
     ash_list_for_each (l, &core->descs)

@@ -22,9 +22,11 @@
 
 static void load_end(struct load *l)
 {
-    for (uint32_t i = 0; l->pages && i < l->s->md_len; i++)
+    for (uint64_t i = ash_bitmap_find_set(&l->kept, 0); l->pages && i != ASH_BITMAP_NONE;
+         i = ash_bitmap_find_set(&l->kept, i + 1))
         rt_free(l->pages[i]);
     rt_free(l->pages);
+    ash_bitmap_fini(&l->kept);
     ash_bitmap_fini(&l->bad_roots);
     ash_bitmap_fini(&l->twice);
     ash_bitmap_fini(&l->mask_pages);
@@ -48,6 +50,8 @@ static int load_steps(struct load *l, struct ash_err *err)
         rc = ash_bitmap_init(&s->zero_clusters, s->n_clusters);
     if (rc == 0)
         rc = lvs_roots_init(s);
+    if (rc == 0)
+        rc = ash_bitmap_init(&l->kept, s->md_len);
     if (rc == 0)
         rc = ash_bitmap_init(&l->bad_roots, s->md_len);
     if (rc == 0)

@@ -16,6 +16,7 @@ struct load_todo {
 struct load {
     struct lvs_store *s;
     struct lvs_page_disk **pages; /* [md_len]: good pages; NULL: erased, garbage or not read */
+    struct ash_bitmap kept;       /* those that are not NULL, so that few pages are found quickly */
     struct ash_bitmap bad_roots;  /* pages that were roots and fail their checksum */
     bool has_masks;
     struct ash_bitmap mask_pages, mask_clusters, mask_roots;

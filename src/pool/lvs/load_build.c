@@ -201,6 +201,16 @@ static bool looks_like_root(const struct load *l, uint32_t idx)
     return p && ash_le64_get(p->id) == lvs_blob_id(idx) && ash_le32_get(p->sequence) == 0;
 }
 
+/* The next page >= from that may be a root; ASH_BITMAP_NONE: no more. Of millions of pages most are
+ * not even looked at. */
+static uint64_t next_candidate(const struct load *l, uint64_t from)
+{
+    if (l->has_masks)
+        return ash_bitmap_find_set(&l->mask_roots, from);
+    /* NONE is the largest number */
+    return ASH_MIN(ash_bitmap_find_set(&l->kept, from), ash_bitmap_find_set(&l->bad_roots, from));
+}
+
 int load_build_volumes(struct load *l)
 {
     struct lvs_store *s = l->s;
@@ -209,10 +219,11 @@ int load_build_volumes(struct load *l)
                         ? lvs_id_page(super_id)
                         : LVS_INVALID_PAGE;
     int rc = l->super_page != LVS_INVALID_PAGE ? build_super_blob(l) : 0;
-    for (uint32_t idx = 0; idx < s->md_len && rc == 0; idx++) {
-        bool is_root = l->has_masks
-                           ? ash_bitmap_test(&l->mask_roots, idx)
-                           : looks_like_root(l, idx) || ash_bitmap_test(&l->bad_roots, idx);
+    for (uint64_t at = next_candidate(l, 0); at != ASH_BITMAP_NONE && rc == 0;
+         at = next_candidate(l, at + 1)) {
+        uint32_t idx = (uint32_t)at;
+        bool is_root =
+            l->has_masks || looks_like_root(l, idx) || ash_bitmap_test(&l->bad_roots, idx);
         /* The super block names a page that holds a volume's root: nothing we know of makes that,
          * so the page is the volume's. */
         if (is_root && (idx != l->super_page || (!l->super_found && looks_like_root(l, idx))))

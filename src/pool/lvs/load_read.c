@@ -51,6 +51,7 @@ static int keep_page(struct load *l, uint32_t idx, const uint8_t *bytes)
     if (!l->pages[idx])
         return -ENOMEM;
     memcpy(l->pages[idx], page, LVS_PAGE_BYTES);
+    ash_bitmap_set(&l->kept, idx);
     return 0;
 }
 
