@@ -371,8 +371,10 @@ static struct volume *next_to_share(struct nvmf_server *srv, uint64_t *skip, str
             if (n++ < *skip)
                 continue;
             ++*skip;
+            if (!is_shared(v))
+                continue;
             volume_get_info(v, &info);
-            if (!info.bdev || !is_shared(v))
+            if (!info.bdev)
                 continue;
             make_spec(&info, spec);
             if (!nvmf_find_subsystem(srv, spec->nqn))
@@ -440,7 +442,10 @@ static void reshare_retry(struct rt_timer *timer)
 static void on_device(struct bdev_watch *watch, const char *type, const char *name)
 {
     struct nvmf_server *srv = ash_container_of(watch, struct nvmf_server, watch);
-    if (strcmp(type, "bdev_register") == 0 && volume_of_bdev(srv->pools, name))
+    /* Only a volume that wants it: the search goes through all, and thousands may come. */
+    const struct volume *vol =
+        strcmp(type, "bdev_register") == 0 ? volume_of_bdev(srv->pools, name) : NULL;
+    if (vol && is_shared(vol))
         start_reshare(srv);
     else if (strcmp(type, "pool_open") == 0)
         start_reshare(srv);
