@@ -11,6 +11,8 @@ int ash_bitmap_init(struct ash_bitmap *bm, uint64_t n_bits)
 {
     *bm = (struct ash_bitmap){.n_bits = n_bits};
     bm->words = ash_mem_alloc((ash_div_up(n_bits, 64) + 1) * sizeof(uint64_t));
+    if (!bm->words)
+        *bm = (struct ash_bitmap){0}; /* an empty one, in which nothing is found */
     return bm->words ? 0 : -ENOMEM;
 }
 

@@ -3,7 +3,6 @@
  * allowed in this folder only. */
 #include "main/host.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -16,6 +15,7 @@
 #include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -92,31 +92,14 @@ static uint64_t cpu_of_stat(unsigned pid)
     return (user + sys) * (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK));
 }
 
-/* All threads, to the nanosecond. */
-static uint64_t cpu_of_threads(unsigned pid)
+/* All threads, those that have ended too: a server may use one per connection. */
+static uint64_t cpu_of_process(unsigned pid)
 {
-    char path[320];
-    uint64_t total = 0;
-    bool any = false;
-    struct dirent *e;
-    snprintf(path, sizeof(path), "/proc/%u/task", pid);
-    DIR *dir = opendir(path);
-    while (dir && (e = readdir(dir))) {
-        unsigned long long ns = 0;
-        if (e->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof(path), "/proc/%u/task/%s/schedstat", pid, e->d_name);
-        FILE *f = fopen(path, "re");
-        if (f && fscanf(f, "%llu", &ns) == 1) {
-            total += ns;
-            any = true;
-        }
-        if (f)
-            fclose(f);
-    }
-    if (dir)
-        closedir(dir);
-    return any && total ? total : cpu_of_stat(pid);
+    clockid_t clock;
+    struct timespec ts;
+    if (clock_getcpuclockid((pid_t)pid, &clock) || clock_gettime(clock, &ts))
+        return cpu_of_stat(pid);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 static uint64_t host_cpu_ns(unsigned pid)
@@ -128,7 +111,7 @@ static uint64_t host_cpu_ns(unsigned pid)
         return (uint64_t)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * 1000000000u +
                (uint64_t)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1000u;
     }
-    return cpu_of_threads(pid);
+    return cpu_of_process(pid);
 }
 
 static uint64_t host_rss_bytes(void)

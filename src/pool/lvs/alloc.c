@@ -139,8 +139,7 @@ static void child_done(struct bdev_io *io)
     rt_event_set(&c->done, io->rc);
 }
 
-static int child_start(struct child *c, struct bdev_channel *ch, uint8_t type, uint64_t offset,
-                       uint64_t length, const struct iovec *iov, uint32_t n_iov)
+static int child_get(struct child *c, struct bdev_channel *ch, uint8_t type)
 {
     c->done = RT_EVENT_INIT;
     c->io = bdev_io_get(ch);
@@ -148,12 +147,21 @@ static int child_start(struct child *c, struct bdev_channel *ch, uint8_t type, u
         return -ENOMEM;
     c->io->type = type;
     c->io->flags = 0;
+    c->io->done = child_done;
+    c->io->user = c;
+    return 0;
+}
+
+static int child_start(struct child *c, struct bdev_channel *ch, uint8_t type, uint64_t offset,
+                       uint64_t length, const struct iovec *iov, uint32_t n_iov)
+{
+    int rc = child_get(c, ch, type);
+    if (rc)
+        return rc;
     c->io->offset = offset;
     c->io->length = length;
     c->io->iov = iov;
     c->io->n_iov = n_iov;
-    c->io->done = child_done;
-    c->io->user = c;
     bdev_submit(c->io);
     return 0;
 }
@@ -218,6 +226,37 @@ static int compose_part(struct lvs_store *s, struct bdev_channel *esnap, uint32_
         return rc;
     copy_from_iov(buf + (ov_from - from), ov->iov, ov->n_iov, ov_from - ov->from, ov_to - ov_from);
     return bdev_write(s->ch, buf, lvs_cluster_offset(s, cluster) + from, to - from, 0);
+}
+
+/* The device copies inside itself: what the write does not cover, and the write, side by side. */
+static int compose_by_copy(struct lvs_store *s, uint32_t cluster, const struct lvs_source *src,
+                           const struct overlay *ov)
+{
+    uint64_t to = lvs_cluster_offset(s, cluster);
+    const struct {
+        uint8_t type;
+        uint64_t from, end;
+    } parts[] = {{BDEV_COPY, 0, ov->from},
+                 {BDEV_WRITE, ov->from, ov->to},
+                 {BDEV_COPY, ov->to, s->cluster_bytes}};
+    struct child children[ASH_N_ELEMS(parts)] = {0};
+    int rc = 0;
+    for (size_t i = 0; i < ASH_N_ELEMS(parts) && rc == 0; i++) {
+        struct child *c = &children[i];
+        if (parts[i].end > parts[i].from && (rc = child_get(c, s->ch, parts[i].type)) == 0) {
+            c->io->offset = to + parts[i].from;
+            c->io->length = parts[i].end - parts[i].from;
+            c->io->src_offset = src->offset + parts[i].from;
+            c->io->iov = parts[i].type == BDEV_WRITE ? ov->iov : NULL;
+            c->io->n_iov = parts[i].type == BDEV_WRITE ? ov->n_iov : 0;
+            bdev_submit(c->io);
+        }
+    }
+    for (size_t i = 0; i < ASH_N_ELEMS(parts); i++) {
+        int part_rc = children[i].io ? child_wait(&children[i]) : 0;
+        rc = rc ? rc : part_rc;
+    }
+    return rc;
 }
 
 static int compose(struct lvs_store *s, uint32_t cluster, const struct lvs_source *src,
@@ -287,6 +326,8 @@ static int fill_cluster(struct pending *p, uint32_t cluster, bool known_zero, st
         known_zero = device_knows_zero(s, cluster);
     *ret_barrier = !(src.kind == LVS_FROM_ZERO && known_zero);
     if (!whole && *ret_barrier) {
+        if (src.kind == LVS_FROM_CLUSTER && bdev_supports(s->ch->bdev, BDEV_COPY))
+            return compose_by_copy(s, cluster, &src, &ov);
         if (src.kind != LVS_FROM_ZERO || (s->cluster_bytes <= COMPOSE_BYTES_MAX &&
                                           !SIM_RARELY("allocate: zeroes around the write")))
             return compose(s, cluster, &src, &ov);

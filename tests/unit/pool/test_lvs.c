@@ -498,12 +498,47 @@ static void remembered_chain(void **state)
     two_lives(64 << 20, held_channel, nothing_more);
 }
 
+/* A base that copies by itself: first writes at the begin, in the middle and at the end of a
+ * parent's clusters, and of whole ones. */
+static int copying_base(struct pt *t, void *arg)
+{
+    struct ash_err err = {0};
+    CHECK_INT(pt_add_disk(t, "malloc:///m?size_mb=16", &err), 0);
+    pt_make_pool(t, "m", "tank", C);
+    make(t, "a", 4, true);
+    CHECK_INT(pt_fill(t, "tank/a", 0, 4 * C, 0x11), 0);
+    snapshot(t, "tank/a", "s");
+    CHECK_INT(pt_fill(t, "tank/a", 0, 512, 0x22), 0);
+    CHECK_INT(pt_fill(t, "tank/a", C + 512, 1024, 0x33), 0);
+    CHECK_INT(pt_fill(t, "tank/a", 3 * C - 512, 512, 0x44), 0);
+    CHECK_INT(pt_fill(t, "tank/a", 3 * C, C, 0x55), 0);
+    CHECK(pt_holds(t, "tank/a", 0, 512, 0x22) && pt_holds(t, "tank/a", 512, C, 0x11));
+    CHECK(pt_holds(t, "tank/a", C + 512, 1024, 0x33));
+    CHECK(pt_holds(t, "tank/a", C + 1536, 2 * C - 2048, 0x11));
+    CHECK(pt_holds(t, "tank/a", 3 * C - 512, 512, 0x44) && pt_holds(t, "tank/a", 3 * C, C, 0x55));
+    CHECK(pt_holds(t, "tank/s", 0, 4 * C, 0x11));
+    CHECK_INT(allocated(t, "tank/a"), 4);
+    return 0;
+}
+
+static void cow_by_copy(void **state)
+{
+    CHECK_INT(pt_run(NULL, 1, false, false, copying_base, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(basic), cmocka_unit_test(resize),  cmocka_unit_test(merge_lengths),
-        cmocka_unit_test(unmap), cmocka_unit_test(inflate), cmocka_unit_test(full),
-        cmocka_unit_test(esnap), cmocka_unit_test(uris),    cmocka_unit_test(remembered_chain),
+        cmocka_unit_test(basic),
+        cmocka_unit_test(resize),
+        cmocka_unit_test(merge_lengths),
+        cmocka_unit_test(unmap),
+        cmocka_unit_test(inflate),
+        cmocka_unit_test(full),
+        cmocka_unit_test(esnap),
+        cmocka_unit_test(uris),
+        cmocka_unit_test(remembered_chain),
+        cmocka_unit_test(cow_by_copy),
     };
     return cmocka_run_group_tests_name("lvs", tests, NULL, NULL);
 }
