@@ -28,7 +28,7 @@ static void fuzz_seal(uint8_t *page)
 }
 
 /* data: the input behind its options; disk: KEPT_BYTES of zeroes. */
-static void fuzz_unfold(uint8_t *disk, const uint8_t *data, size_t n_bytes, uint8_t options)
+static inline void fuzz_unfold(uint8_t *disk, const uint8_t *data, size_t n_bytes, uint8_t options)
 {
     size_t pos = ASH_MIN(n_bytes, (size_t)SUPER_BYTES);
 
