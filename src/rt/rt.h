@@ -315,6 +315,9 @@ int64_t rt_watch_read(struct rt_sock *sock, void *buf, size_t n_bytes);
 bool rt_thread_serves_io(void);
 /* The address a listener is bound to / the peer of a connection, as text; lives with the socket. */
 const char *rt_sock_address(const struct rt_sock *sock);
+/* Our own end of a connection in the same form: which address a peer came to when the listener has
+ * no certain one (0.0.0.0). "" when that cannot be told (simulator). */
+void rt_sock_local(const struct rt_sock *sock, char *buf, size_t n_buf);
 /* End both directions: pending ops of the socket end with an error or 0 soon. */
 void rt_sock_shutdown(struct rt_sock *sock);
 /* Close. No op may be in flight (shut down and wait for them first). A listener removes its socket

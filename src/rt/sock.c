@@ -446,6 +446,15 @@ const char *rt_sock_address(const struct rt_sock *sock)
     return sock->address;
 }
 
+void rt_sock_local(const struct rt_sock *sock, char *buf, size_t n_buf)
+{
+    struct sockaddr_storage ss;
+    socklen_t n = sizeof(ss);
+    buf[0] = 0;
+    if (!sock->rt->sim && getsockname(sock->fd, (struct sockaddr *)&ss, &n) == 0)
+        describe((struct sockaddr *)&ss, n, buf, n_buf);
+}
+
 void rt_sock_shutdown(struct rt_sock *sock)
 {
     if (__atomic_exchange_n(&sock->is_shut, true, __ATOMIC_ACQ_REL))

@@ -92,7 +92,8 @@ static int get_subsystems(struct ash_call *call, void *params)
                       {"iobuf", {NULL}},
                       {"accel", {"iobuf"}},
                       {"bdev", {"accel", "sock", "iobuf"}},
-                      {"nbd", {"bdev"}}};
+                      {"nbd", {"bdev"}},
+                      {"nvmf", {"bdev"}}};
     struct ash_jsonw *w = call->result;
     ash_jsonw_arr(w, NULL);
     for (size_t i = 0; i < ASH_N_ELEMS(subsystems); i++) {

@@ -197,12 +197,17 @@ static void put_padded(char *to, size_t n, const char *text)
     memcpy(to, text, ASH_MIN(strlen(text), n));
 }
 
+/* by: the connection of the host that asks; it has come to a certain address even where the
+ * listener has none. */
 static void put_entry(const struct nvmf_subsystem *sub, const struct nvmf_listener *l,
-                      struct ash_buf *out)
+                      const struct nvmf_conn *by, struct ash_buf *out)
 {
+    bool wildcard = strcmp(l->traddr, "0.0.0.0") == 0 || strcmp(l->traddr, "::") == 0;
+    const char *traddr = wildcard ? by->traddr : l->traddr;
+    bool ipv6 = strchr(traddr, ':') != NULL;
     struct nvme_disc_entry e = {
         .trtype = NVME_TRTYPE_TCP,
-        .adrfam = l->ipv6 ? NVME_ADRFAM_IPV6 : NVME_ADRFAM_IPV4,
+        .adrfam = ipv6 ? NVME_ADRFAM_IPV6 : NVME_ADRFAM_IPV4,
         .subtype = sub->discovery ? NVME_SUBTYPE_DISCOVERY : NVME_SUBTYPE_NVM,
         .treq = NVME_TREQ_NOT_REQUIRED,
         .portid = ash_le16((uint16_t)l->id),
@@ -211,7 +216,7 @@ static void put_entry(const struct nvmf_subsystem *sub, const struct nvmf_listen
         .eflags = ash_le16(sub->discovery ? NVME_DISC_EFLAG_PERSISTENT : 0),
     };
     put_padded(e.trsvcid, sizeof(e.trsvcid), l->trsvcid);
-    put_padded(e.traddr, sizeof(e.traddr), l->traddr);
+    put_padded(e.traddr, sizeof(e.traddr), traddr);
     memcpy(e.subnqn, sub->nqn, sizeof(e.subnqn));
     ash_buf_add(out, &e, sizeof(e));
 }
@@ -229,7 +234,7 @@ static void log_discovery(struct nvmf_req *req, struct ash_buf *out)
         ash_list_for_each (p, &sub->paths) {
             const struct nvmf_path *path = ash_list_entry(p, struct nvmf_path, link);
             if (!path->closing)
-                put_entry(sub, path->listener, out);
+                put_entry(sub, path->listener, req->conn, out);
         }
     }
     if (out->failed)

@@ -104,11 +104,38 @@ static void accept_retry(struct rt_timer *timer)
     accept_more(ash_container_of(timer, struct nvmf_listener, retry));
 }
 
+static bool is_wildcard(const struct nvmf_listener *l)
+{
+    return strcmp(l->traddr, "0.0.0.0") == 0 || strcmp(l->traddr, "::") == 0;
+}
+
+/* The address that a host has come to; what discovery tells it of listeners without a certain one.
+ * Without brackets and, for IPv4 by an IPv6 socket, without its prefix. */
+static void local_address(const struct rt_sock *sock, char *buf, size_t n_buf)
+{
+    char text[128];
+    rt_sock_local(sock, text, sizeof(text));
+    const char *at = ash_starts_with(text, "tcp://") ? text + 6 : "";
+    if (ash_starts_with(at, "["))
+        at++;
+    if (ash_starts_with(at, "::ffff:"))
+        at += 7;
+    const char *end = strchr(at, ']');
+    if (!end)
+        end = strrchr(at, ':');
+    snprintf(buf, n_buf, "%.*s", end ? (int)(end - at) : 0, at);
+}
+
 static void accept_done(struct rt_op *op)
 {
     struct nvmf_listener *l = ash_container_of(op, struct nvmf_listener, op);
     struct nvmf_address address = {l->traddr, l->trsvcid, l->ipv6};
+    char local[64] = "";
     l->op_busy = false;
+    if (op->res >= 0 && is_wildcard(l))
+        local_address(op->ret_sock, local, sizeof(local));
+    if (local[0])
+        address.traddr = local;
     if (op->res >= 0)
         serve(l->srv, op->ret_sock, l, &address, NULL); /* a failure closes it: enough */
     if (l->closing)

@@ -393,7 +393,7 @@ static int good_body(void *arg)
     CHECK(json_object_get_int(member(member(v, "fields"), "major")) == 26);
     json_object_put(v);
     v = good(c, "framework_get_subsystems", "null");
-    CHECK(json_object_array_length(v) == 6);
+    CHECK(json_object_array_length(v) == 7);
     json_object_put(v);
     v = good(c, "thread_get_pollers", "null");
     CHECK(json_object_array_length(member(v, "threads")) == 2);

@@ -186,10 +186,8 @@ static inline bool cl_is_closed(struct cl *c)
     return !cl_recv(c, &byte, 1);
 }
 
-static inline int cl_open(struct tw *w, struct cl *c)
+static inline void cl_init(struct tw *w, struct cl *c)
 {
-    struct rt_sock *theirs = NULL;
-    struct ash_err err = {0};
     memset(c, 0, sizeof(*c));
     c->w = w;
     c->hostnqn = HOSTNQN;
@@ -199,6 +197,13 @@ static inline int cl_open(struct tw *w, struct cl *c)
     c->from = (struct nvme_pdu_rules){.to_host = true, .max_data_bytes = 4u << 20};
     c->next_cid = 100;
     c->cntlid = NVME_CNTLID_DYNAMIC;
+}
+
+static inline int cl_open(struct tw *w, struct cl *c)
+{
+    struct rt_sock *theirs = NULL;
+    struct ash_err err = {0};
+    cl_init(w, c);
     CHECK(rt_sock_pair(&c->sock, &theirs) == 0);
     TRY(nvmf_serve_sock(w->srv, theirs, &w->address, &err));
     return 0;

@@ -185,6 +185,36 @@ static int discovery(struct tw *w)
 }
 NVMF_TEST(discovery, 1)
 
+/* A listener on all addresses: a host is told the one that it has come to. */
+static int wildcard(struct tw *w)
+{
+    struct cl a;
+    struct ash_err err = {0};
+    char port[16], uri[64];
+    uint8_t *log = malloc(8192);
+    if (strcmp(rt_backend_name(rt_world()), "sim") == 0)
+        return 0; /* its connections have no addresses */
+    TRY(nvmf_add_listener(w->srv, SUBNQN, &(struct nvmf_address){"0.0.0.0", "0", false}, 0, port,
+                          &err));
+    snprintf(uri, sizeof(uri), "tcp://127.0.0.1:%s", port);
+    cl_init(w, &a);
+    a.subnqn = NVME_DISCOVERY_NQN;
+    TRY(rt_connect(uri, &a.sock, &err));
+    TRY(cl_ic(&a, 0, 0));
+    TRY(cl_connect_sqe(&a, 0, 31));
+    TRY(cl_prop_set(&a, NVME_PROP_CC, CC_ON));
+    TRY(cl_log(&a, NVME_LOG_DISCOVERY, 0, log, 8192));
+    const struct nvme_disc_header *head = (const void *)log;
+    const struct nvme_disc_entry *e = (const void *)(head + 1);
+    CHECK(ash_le64_get(head->numrec) == 2 && log_entries(log, SUBNQN) == 2);
+    for (unsigned i = 0; i < 2; i++)
+        CHECK(memcmp(e[i].traddr, "127.0.0.1 ", 10) == 0 && e[i].adrfam == NVME_ADRFAM_IPV4);
+    cl_close(&a);
+    free(log);
+    return tw_wait_conns(w, 0);
+}
+NVMF_TEST(wildcard, 1)
+
 static int hosts(struct tw *w)
 {
     struct cl a, c;
@@ -556,6 +586,7 @@ int main(void)
         NVMF_SIM_TESTS(keep_alive),
         NVMF_TESTS(identify),
         NVMF_TESTS(discovery),
+        NVMF_TESTS(wildcard),
         NVMF_TESTS(hosts),
         NVMF_TESTS(visibility),
         NVMF_TESTS(ana),
