@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The NVMe target's data path: data of all lengths by all ways, digests, alignment, order, fused
- * pairs, errors of the device, removal and resizing (docs/spec/nvme-tcp.md 1.1, 5, 8). */
+ * pairs, errors of the device, removal and resizing (docs/spec/nvme-tcp.md 1.1, 5, 8). Tests that
+ * look into the device while it is in use have one reactor, so that it and they take turns. */
 #include "nvmf_test.h"
 
 static const uint32_t lengths[] = {512, 1024, 4096, 4608, 8192, 65536, 131072};
@@ -62,7 +63,7 @@ static int by_pieces(struct tw *w)
     }
     return tw_wait_conns(w, 0);
 }
-NVMF_TEST(by_pieces, 2)
+NVMF_TEST(by_pieces, 1)
 
 /* SQHD counts modulo the queue; without flow control it is FFFF. */
 static int flow_control(struct tw *w)
@@ -136,7 +137,7 @@ static int zeroes_dsm_verify(struct tw *w)
     cl_close(&a);
     return tw_wait_conns(w, 0);
 }
-NVMF_TEST(zeroes_dsm_verify, 2)
+NVMF_TEST(zeroes_dsm_verify, 1)
 
 static int compare_and_fused(struct tw *w)
 {
@@ -202,7 +203,7 @@ static int compare_and_fused(struct tw *w)
     cl_close(&a);
     return tw_wait_conns(w, 0);
 }
-NVMF_TEST(compare_and_fused, 2)
+NVMF_TEST(compare_and_fused, 1)
 
 /* What the device says becomes the right status. */
 static int device_errors(struct tw *w)
@@ -252,7 +253,7 @@ static int device_errors(struct tw *w)
     cl_close(&a);
     return tw_wait_conns(w, 0);
 }
-NVMF_TEST(device_errors, 2)
+NVMF_TEST(device_errors, 1)
 
 /* Many commands at once, ended by the device in the reverse order. */
 static int out_of_order(struct tw *w)
