@@ -64,6 +64,23 @@ X(BDEV_WRONG_UUID, EINVAL, "the device exists with another UUID",
   "leave the uuid out or use the right one")
 X(BDEV_INJECT_INVALID, EINVAL, "a fault injection rule cannot be used",
   "write inject://DEVICE?domain=block&op=read&stage=compl&method=status&retries=N")
+X(NVME_CONNECT, ECONNREFUSED, "a remote NVMe controller could not be reached",
+  "check address, port and that the target listens there")
+X(NVME_NO_SUBSYSTEM, ENODEV, "the remote target does not offer this subsystem",
+  "`ashlar rpc nvme_discover` lists what a target offers")
+X(NVME_HOST_REFUSED, EACCES, "the remote subsystem does not let this host in",
+  "add the host NQN to the subsystem's allowed hosts, or give another with hostnqn")
+X(NVME_AUTH, EACCES, "the remote subsystem wants an authentication that is not supported",
+  "allow this host without a DH-HMAC-CHAP key")
+X(NVME_PROTOCOL, EPROTO, "the remote controller does not keep to the protocol",
+  "see the message; look at the target's log")
+X(NVME_TOO_FEW_QUEUES, EUSERS, "the remote controller grants fewer I/O queues than are needed",
+  "attach with a smaller num_io_queues")
+X(NVME_PATHS, EUSERS, "the controller has as many paths as it can have", "detach one first")
+X(NVME_EXISTS, EALREADY, "the controller, or this path of it, is attached already",
+  "choose another name, or detach it first")
+X(NVME_NOT_FOUND, ENODEV, "no NVMe controller has this name",
+  "`ashlar rpc bdev_nvme_get_controllers` lists them")
 
 /* pools */
 X(POOL_NOT_FOUND, ENODEV, "no pool has this name or UUID", "`ashlar pool list` lists pools")

@@ -362,7 +362,7 @@ struct bdev_module {
     void (*dump_config)(struct bdev_mgr *mgr, struct ash_jsonw *w);
     /* A module-wide state that belongs to one engine: made before, freed after everything else. */
     int (*init)(struct bdev_mgr *mgr, void **ret_state);
-    void (*fini)(struct bdev_mgr *mgr, void *state);
+    void (*fini)(struct bdev_mgr *mgr, void *state) ASH_MAY_WAIT;
 };
 
 void *bdev_module_state(struct bdev_mgr *mgr, const struct bdev_module *module);
