@@ -27,7 +27,12 @@ static int module_init(struct bdev_mgr *mgr, void **ret_state)
     host->bdevs = mgr;
     ash_list_init(&host->groups);
     rt_waitq_init(&host->gone_q);
-    host->options = (struct nvme_options){.keep_alive_ms = 10000, .n_retries = 3, .depth = 128};
+    /* A peer that falls silent on one connection is noticed: SPDK's default is to wait for ever. */
+    host->options = (struct nvme_options){.keep_alive_ms = 10000,
+                                          .n_retries = 3,
+                                          .depth = 128,
+                                          .timeout_us = 30 * 1000 * 1000,
+                                          .late_action = NVME_LATE_RESET};
     *ret_state = host;
     return 0;
 }
@@ -487,96 +492,19 @@ static int run_health(struct ash_call *call, void *params)
 
 /* ------------------------------------------------------------------ options */
 
-struct option_params {
-    int action_on_timeout;
-    uint64_t timeout_us, timeout_admin_us, nvme_adminq_poll_period_us, nvme_ioq_poll_period_us;
-    uint32_t keep_alive_timeout_ms, transport_retry_count, arbitration_burst, low_priority_weight,
-        medium_priority_weight, high_priority_weight, io_queue_requests, reconnect_delay_sec,
-        fast_io_fail_timeout_sec, rdma_srq_size, rdma_max_cq_size, rdma_cm_event_timeout_ms;
-    int32_t bdev_retry_count, ctrlr_loss_timeout_sec;
-    uint16_t transport_tos;
-    uint8_t transport_ack_timeout;
-    bool delay_cmd_submit, disable_auto_failback, generate_uuids, nvme_error_stat, io_path_stat,
-        allow_accel_sequence, rdma_umr_per_io;
-    uint32_t tcp_connect_timeout_ms;
-    bool has_action_on_timeout, has_timeout_us, has_timeout_admin_us, has_keep_alive_timeout_ms,
-        has_io_queue_requests, has_reconnect_delay_sec, has_fast_io_fail_timeout_sec,
-        has_bdev_retry_count, has_ctrlr_loss_timeout_sec;
-};
-
-static const struct ash_enum late_actions[] = {
-    {"none", NVME_LATE_NONE}, {"reset", NVME_LATE_RESET}, {"abort", NVME_LATE_ABORT}, {NULL, 0}};
-
-#define OPT(field, type, help) ASH_PARAM_OPT(struct option_params, field, type, help)
-#define IGNORED(field, type)   ASH_PARAM(struct option_params, field, type, 0, NULL, "no effect")
-static const struct ash_param option_table[] = {
-    {"action_on_timeout", ASH_P_ENUM, 0, offsetof(struct option_params, action_on_timeout),
-     offsetof(struct option_params, has_action_on_timeout), NULL, late_actions,
-     "what a command gets that takes too long"},
-    OPT(timeout_us, ASH_P_U64, "limit for a command; 0: none"),
-    OPT(timeout_admin_us, ASH_P_U64, "the same for admin commands; 0: 10 s"),
-    OPT(keep_alive_timeout_ms, ASH_P_U32, "the controller gives us up after so long (10000)"),
-    OPT(bdev_retry_count, ASH_P_I32, "tries of what the controller refuses for now; -1: no limit"),
-    OPT(ctrlr_loss_timeout_sec, ASH_P_I32, "as in bdev_nvme_attach_controller"),
-    OPT(reconnect_delay_sec, ASH_P_U32, "as in bdev_nvme_attach_controller"),
-    OPT(fast_io_fail_timeout_sec, ASH_P_U32, "as in bdev_nvme_attach_controller"),
-    OPT(io_queue_requests, ASH_P_U32, "commands in flight on each queue (128)"),
-    IGNORED(transport_retry_count, ASH_P_U32),
-    IGNORED(transport_ack_timeout, ASH_P_U8),
-    IGNORED(transport_tos, ASH_P_U16),
-    IGNORED(arbitration_burst, ASH_P_U32),
-    IGNORED(low_priority_weight, ASH_P_U32),
-    IGNORED(medium_priority_weight, ASH_P_U32),
-    IGNORED(high_priority_weight, ASH_P_U32),
-    IGNORED(nvme_adminq_poll_period_us, ASH_P_U64),
-    IGNORED(nvme_ioq_poll_period_us, ASH_P_U64),
-    IGNORED(delay_cmd_submit, ASH_P_BOOL),
-    IGNORED(disable_auto_failback, ASH_P_BOOL),
-    IGNORED(generate_uuids, ASH_P_BOOL),
-    IGNORED(nvme_error_stat, ASH_P_BOOL),
-    IGNORED(io_path_stat, ASH_P_BOOL),
-    IGNORED(allow_accel_sequence, ASH_P_BOOL),
-    IGNORED(rdma_srq_size, ASH_P_U32),
-    IGNORED(rdma_max_cq_size, ASH_P_U32),
-    IGNORED(rdma_cm_event_timeout_ms, ASH_P_U32),
-    IGNORED(rdma_umr_per_io, ASH_P_BOOL),
-    IGNORED(tcp_connect_timeout_ms, ASH_P_U32),
-    {.name = NULL},
-};
-
-static int run_set_options(struct ash_call *call, void *params)
+void nvme_options_get(struct bdev_mgr *mgr, struct nvme_options *ret_options)
 {
-    const struct option_params *p = params;
-    struct nvme_options *now = &host_of(call->bdevs)->options, o = *now;
-    if (p->has_action_on_timeout)
-        o.late_action = (enum nvme_late_action)p->action_on_timeout;
-    if (p->has_timeout_us)
-        o.timeout_us = p->timeout_us;
-    if (p->has_timeout_admin_us)
-        o.timeout_admin_us = p->timeout_admin_us;
-    if (p->has_keep_alive_timeout_ms)
-        o.keep_alive_ms = p->keep_alive_timeout_ms;
-    if (p->has_bdev_retry_count)
-        o.n_retries =
-            p->bdev_retry_count < 0 ? UINT8_MAX : (uint32_t)ASH_MIN(p->bdev_retry_count, UINT8_MAX);
-    if (p->has_ctrlr_loss_timeout_sec)
-        o.loss_s = p->ctrlr_loss_timeout_sec;
-    if (p->has_reconnect_delay_sec)
-        o.delay_s = p->reconnect_delay_sec;
-    if (p->has_fast_io_fail_timeout_sec)
-        o.fast_fail_s = p->fast_io_fail_timeout_sec;
-    if (p->has_io_queue_requests)
-        o.depth = (uint32_t)ASH_MAX(2u, ASH_MIN(p->io_queue_requests, 1024u));
-    if (p->has_bdev_retry_count && p->bdev_retry_count < -1)
-        return invalid("bdev_nvme", "bdev_retry_count can't be less than -1.", call->err);
-    if (o.timeout_us > UINT64_MAX / 1000 || o.timeout_admin_us > UINT64_MAX / 1000)
-        return invalid("bdev_nvme", "a timeout is out of range", call->err);
-    int rc = check_times("bdev_nvme", o.loss_s, o.delay_s, o.fast_fail_s, call->err);
-    if (rc)
-        return rc;
-    *now = o;
-    ash_jsonw_bool(call->result, NULL, true);
-    return 0;
+    *ret_options = host_of(mgr)->options;
+}
+
+void nvme_options_set(struct bdev_mgr *mgr, const struct nvme_options *options)
+{
+    struct nvme_options *o = &host_of(mgr)->options;
+    *o = *options;
+    o->timeout_us = ASH_MIN(o->timeout_us, UINT64_MAX / 1000);
+    o->timeout_admin_us = ASH_MIN(o->timeout_admin_us, UINT64_MAX / 1000);
+    o->depth = ASH_MAX(2u, ASH_MIN(o->depth, 1024u));
+    o->n_retries = ASH_MIN(o->n_retries, (uint32_t)UINT8_MAX);
 }
 
 struct hotplug_params {
@@ -640,8 +568,6 @@ static const struct ash_method methods[] = {
      .run = run_reset},
     {"bdev_nvme_get_controller_health_info", "What the controller tells of its health.",
      bdev_name_params, sizeof(struct bdev_name_params), ASH_M_READ_ONLY, .run = run_health},
-    {"bdev_nvme_set_options", "Defaults of controllers that are attached later.", option_table,
-     sizeof(struct option_params), ASH_M_STARTUP | ASH_M_RUNTIME, .run = run_set_options},
     {"bdev_nvme_set_hotplug", "Accepted: there are no local controllers.", hotplug_table,
      sizeof(struct hotplug_params), .run = run_set_hotplug},
     {"nvme_discover", "Ask a target what it offers.", discover_table,

@@ -22,26 +22,13 @@
 
 #include <stdatomic.h>
 
+#include "bdev/nvme/options.h"
 #include "bdev/nvme/qpair.h"
 
 enum { NVME_PATHS_MAX = 8, NVME_NS_MAX = 1024, NVME_HELD_MAX = 8192 };
 
 struct nvme_group;
 struct nvme_path;
-
-enum nvme_late_action { NVME_LATE_NONE, NVME_LATE_RESET, NVME_LATE_ABORT };
-
-/* bdev_nvme_set_options: defaults of paths that are attached later. */
-struct nvme_options {
-    enum nvme_late_action late_action;
-    uint64_t timeout_us, timeout_admin_us; /* 0: none; admin: 10 s */
-    uint32_t keep_alive_ms;
-    uint32_t n_retries; /* of an io that the controller refuses for the moment */
-    int32_t loss_s;     /* how long a path may be away; -1: for ever; 0: one try */
-    uint32_t delay_s;   /* between tries; 0: 1 s, growing to 10 s */
-    uint32_t fast_fail_s;
-    uint32_t depth;
-};
 
 struct nvme_host {
     struct bdev_mgr *bdevs;

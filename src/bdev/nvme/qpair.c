@@ -30,15 +30,6 @@ void nvme_qpair_fail(struct nvme_qpair *qp, const char *fmt, ...)
         qp->opts.failed(qp);
 }
 
-void nvme_qpair_op_ended(struct nvme_qpair *qp)
-{
-    if (qp->closing && !qp->is_sending && !qp->is_receiving && !qp->is_send_posted) {
-        struct rt_event *ev = qp->closing;
-        qp->closing = NULL;
-        rt_event_set(ev, 0);
-    }
-}
-
 /* ----------------------------------------------------------------- commands */
 
 static void cmd_end(struct nvme_cmd *cmd)
@@ -65,7 +56,33 @@ static void cmd_end(struct nvme_cmd *cmd)
             mate->mate_status = status;
         return;
     }
-    qp->opts.io_done(qp, io, cmd->mate_status ? cmd->mate_status : status, rc);
+    qp->opts.io_done(qp, io, cmd->mate_status && !rc ? cmd->mate_status : status, rc);
+}
+
+/* After a failure, when the kernel has let go of all buffers: nothing more comes for any command.
+ */
+static void end_all(struct nvme_qpair *qp)
+{
+    while (!ash_list_empty(&qp->busy)) {
+        struct nvme_cmd *cmd = ash_list_entry(qp->busy.next, struct nvme_cmd, link);
+        ash_list_remove(&cmd->tx.link);
+        cmd->tx.is_busy = false;
+        if (!cmd->is_answered)
+            cmd->rc = -ENOTCONN;
+        cmd_end(cmd);
+    }
+}
+
+void nvme_qpair_op_ended(struct nvme_qpair *qp)
+{
+    if (!qp->has_failed || qp->is_sending || qp->is_receiving)
+        return;
+    end_all(qp);
+    if (qp->closing && !qp->is_send_posted) {
+        struct rt_event *ev = qp->closing;
+        qp->closing = NULL;
+        rt_event_set(ev, 0);
+    }
 }
 
 static void cmd_finish(struct nvme_cmd *cmd, int rc)
@@ -593,20 +610,7 @@ void nvme_qpair_close(struct nvme_qpair *qp)
         qp->closing = &ended;
         rt_event_wait(&ended);
     }
-    while (!ash_list_empty(&qp->busy)) {
-        struct nvme_cmd *cmd = ash_list_entry(qp->busy.next, struct nvme_cmd, link);
-        ash_list_remove(&cmd->tx.link);
-        cmd->tx.is_busy = false;
-        cmd->rc = cmd->is_answered ? cmd->rc : -ENOTCONN;
-        if (cmd->mate) { /* one end for both */
-            cmd->mate->mate = NULL;
-            cmd->mate = NULL;
-            ash_list_remove(&cmd->link);
-            qp->n_busy--;
-            continue;
-        }
-        cmd_end(cmd);
-    }
+    end_all(qp); /* of a connection that never came to receive */
     rt_sock_close(qp->sock);
     qpair_free(qp);
 }

@@ -3,8 +3,8 @@
  *
  * A queue pair belongs to the reactor that opened it. It knows nothing of paths, namespaces and
  * retries: it tells its owner what became of each command, and once that the connection has failed.
- * After a failure nothing is sent any more; commands in flight stay with it until nvme_qpair_close,
- * because until then the kernel may still be writing into their buffers.
+ * After a failure nothing is sent any more, and what was in flight ends with -ENOTCONN as soon as
+ * the kernel has let go of the buffers.
  *
  * Bounds: `depth` commands in flight, one R2T at a time for each, data in order and never beyond
  * what was asked for; whatever else the controller sends ends the connection.

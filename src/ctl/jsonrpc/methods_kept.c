@@ -5,6 +5,7 @@
  *
  * rpc->kept maps "METHOD", or "METHOD OBJECT" for options of one object among several, to the
  * parameters that were given; a later call changes only what it names. */
+#include "bdev/nvme/options.h"
 #include "ctl/jsonrpc/rpc.h"
 
 #include <stdio.h>
@@ -71,23 +72,25 @@ static const struct ash_param sock_table[] = {
 };
 
 static const struct ash_param nvme_table[] = {
-    KEPT_FULL(0, "action_on_timeout", ASH_P_STR, 0, "none, reset or abort; kept"),
-    KEPT(1, "timeout_us", ASH_P_U64),
-    KEPT(2, "timeout_admin_us", ASH_P_U64),
-    KEPT(3, "keep_alive_timeout_ms", ASH_P_U32),
+    KEPT_FULL(0, "action_on_timeout", ASH_P_STR, 0,
+              "of a command that takes too long: none, reset or abort (reset)"),
+    KEPT_FULL(1, "timeout_us", ASH_P_U64, 0, "limit for a command; 0: none (30 s)"),
+    KEPT_FULL(2, "timeout_admin_us", ASH_P_U64, 0, "the same for admin commands; 0: 10 s"),
+    KEPT_FULL(3, "keep_alive_timeout_ms", ASH_P_U32, 0,
+              "the controller gives us up after so long (10000)"),
     KEPT(4, "transport_retry_count", ASH_P_U32),
-    KEPT(5, "bdev_retry_count", ASH_P_I32),
+    KEPT_FULL(5, "bdev_retry_count", ASH_P_I32, 0, "tries of what is refused for now; -1: 255 (3)"),
     KEPT(6, "transport_ack_timeout", ASH_P_U8),
-    KEPT(7, "ctrlr_loss_timeout_sec", ASH_P_I32),
-    KEPT(8, "reconnect_delay_sec", ASH_P_U32),
-    KEPT(9, "fast_io_fail_timeout_sec", ASH_P_U32),
+    KEPT_FULL(7, "ctrlr_loss_timeout_sec", ASH_P_I32, 0, "as in bdev_nvme_attach_controller"),
+    KEPT_FULL(8, "reconnect_delay_sec", ASH_P_U32, 0, "as in bdev_nvme_attach_controller"),
+    KEPT_FULL(9, "fast_io_fail_timeout_sec", ASH_P_U32, 0, "as in bdev_nvme_attach_controller"),
     KEPT(10, "arbitration_burst", ASH_P_U32),
     KEPT(11, "low_priority_weight", ASH_P_U32),
     KEPT(12, "medium_priority_weight", ASH_P_U32),
     KEPT(13, "high_priority_weight", ASH_P_U32),
     KEPT(14, "nvme_adminq_poll_period_us", ASH_P_U64),
     KEPT(15, "nvme_ioq_poll_period_us", ASH_P_U64),
-    KEPT(16, "io_queue_requests", ASH_P_U32),
+    KEPT_FULL(16, "io_queue_requests", ASH_P_U32, 0, "commands in flight on a queue (128)"),
     KEPT(17, "poll_group_requests", ASH_P_U32),
     KEPT(18, "delay_cmd_submit", ASH_P_BOOL),
     KEPT(19, "disable_auto_failback", ASH_P_BOOL),
@@ -197,7 +200,47 @@ static int set_nvme_options(struct ash_call *call, void *params)
     if (p->slot[7].given && p->slot[7].i32 < -1)
         return ash_err_set(call->err, ASH_E_BAD_ARGUMENT, "ctrlr_loss_timeout_sec",
                            "ctrlr_loss_timeout_sec is -1 (for ever), 0 or more");
-    return keep(call, "bdev_nvme_set_options", NULL, nvme_table, params);
+    int rc = keep(call, "bdev_nvme_set_options", NULL, nvme_table, params);
+    rpc_apply_nvme_options(rpc_of(call->engine));
+    return rc;
+}
+
+/* What of them has a meaning here; before the start of the engine they wait. */
+void rpc_apply_nvme_options(struct jsonrpc *rpc)
+{
+    static const char *const actions[] = {
+        [NVME_LATE_NONE] = "none", [NVME_LATE_RESET] = "reset", [NVME_LATE_ABORT] = "abort"};
+    struct bdev_mgr *bdevs = ash_engine_bdevs(rpc->engine);
+    struct json_object *kept = NULL;
+    struct nvme_options o;
+    if (!bdevs || !rpc->kept ||
+        !json_object_object_get_ex(rpc->kept, "bdev_nvme_set_options", &kept))
+        return;
+    nvme_options_get(bdevs, &o);
+    json_object_object_foreach(kept, key, v)
+    {
+        int64_t n = json_object_get_int64(v);
+        for (size_t i = 0; !strcmp(key, "action_on_timeout") && i < ASH_N_ELEMS(actions); i++)
+            if (!strcmp(json_object_get_string(v), actions[i]))
+                o.late_action = (enum nvme_late_action)i;
+        if (!strcmp(key, "timeout_us"))
+            o.timeout_us = json_object_get_uint64(v);
+        else if (!strcmp(key, "timeout_admin_us"))
+            o.timeout_admin_us = json_object_get_uint64(v);
+        else if (!strcmp(key, "keep_alive_timeout_ms"))
+            o.keep_alive_ms = (uint32_t)n;
+        else if (!strcmp(key, "bdev_retry_count"))
+            o.n_retries = n < 0 ? UINT32_MAX : (uint32_t)n;
+        else if (!strcmp(key, "ctrlr_loss_timeout_sec"))
+            o.loss_s = (int32_t)n;
+        else if (!strcmp(key, "reconnect_delay_sec"))
+            o.delay_s = (uint32_t)n;
+        else if (!strcmp(key, "fast_io_fail_timeout_sec"))
+            o.fast_fail_s = (uint32_t)n;
+        else if (!strcmp(key, "io_queue_requests") && n)
+            o.depth = (uint32_t)ASH_MIN(n, (int64_t)UINT32_MAX);
+    }
+    nvme_options_set(bdevs, &o);
 }
 
 /* ------------------------------------------------------------- giving back */
@@ -241,7 +284,7 @@ const struct ash_method rpc_kept_methods[] = {
         RPC_INVALID_PARAMS, "Invalid parameters", set_sock_options),
     ROW("accel_set_options", "Accepted for compatibility and kept", accel_table, ASH_M_STARTUP,
         RPC_INVALID_PARAMS, "Invalid parameters", set_accel_options),
-    ROW("bdev_nvme_set_options", "Accepted for compatibility and kept", nvme_table,
+    ROW("bdev_nvme_set_options", "Defaults of NVMe controllers that are attached later", nvme_table,
         ASH_M_STARTUP | ASH_M_RUNTIME, 0, NULL, set_nvme_options),
     {0},
 };

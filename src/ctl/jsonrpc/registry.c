@@ -194,8 +194,10 @@ int rpc_start(struct jsonrpc *rpc, struct ash_err *err)
     rpc->starting = true;
     int rc = ash_engine_start(rpc->engine, err);
     rpc->starting = false;
-    if (rc == 0)
+    if (rc == 0) {
+        rpc_apply_nvme_options(rpc);
         become_running(rpc);
+    }
     return rc;
 }
 

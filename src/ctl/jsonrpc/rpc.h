@@ -132,6 +132,8 @@ extern const struct ash_method rpc_core_methods[], rpc_log_methods[], rpc_bdev_m
 /* Options that are kept for the sake of clients: as entries of a saved configuration, and one
  * value (NULL). */
 void rpc_dump_kept(struct jsonrpc *rpc, const char *method, struct ash_jsonw *w);
+/* Give the initiator what bdev_nvme_set_options kept; nothing before the engine has started. */
+void rpc_apply_nvme_options(struct jsonrpc *rpc);
 struct json_object *rpc_kept_value(struct jsonrpc *rpc, const char *method, const char *param);
 
 /* Members of the device in bdev_get_iostat; nothing unless its queue depth is sampled. */
