@@ -155,6 +155,7 @@ struct lvs_volume {
     char fault[160];
     const char *op; /* the locked operation; NULL: none */
     bool is_deleting;
+    bool has_unknown_clone; /* making one failed, and its root may be on the disk */
     bool is_orphan; /* while loading: a half-done snapshot whose parent is not there */
     struct bdev bdev;
     bool has_bdev;

@@ -400,6 +400,8 @@ int lvs_volume_birth(struct lvs_volume *v, struct ash_err *err)
     rt_mutex_unlock(&v->store->md_lock);
     if (rc) {
         lvs_err_rc(err, rc, v, "create");
+        if (uncertain && v->parent)
+            v->parent->has_unknown_clone = true; /* the next load may find it: its parent stays */
         lvs_volume_discard(v, uncertain);
         return rc;
     }
@@ -563,6 +565,13 @@ int lvs_volume_delete(struct volume *vol, struct ash_err *err)
     int rc = lvs_op_begin(v, "delete", err);
     if (rc)
         return rc;
+    if (v->has_unknown_clone) {
+        lvs_op_end(v);
+        return ash_err_set(err, ASH_E_VOLUME_HAS_CLONES, v->name,
+                           "snapshot '%s' may have a clone whose creation failed; close and open "
+                           "the pool again",
+                           v->name);
+    }
     size_t n_clones = 0;
     ash_list_for_each (l, &v->clones)
         n_clones++;
