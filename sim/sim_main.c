@@ -103,9 +103,12 @@ static char *read_file(const char *path)
         perror(path);
         exit(2);
     }
-    while ((n += fread(text + n, 1, room - n - 1, f)) + 1 == room)
-        if (!(text = realloc(text, room *= 2)))
+    while ((n += fread(text + n, 1, room - n - 1, f)) + 1 == room) {
+        char *larger = realloc(text, room *= 2);
+        if (!larger)
             exit(2);
+        text = larger;
+    }
     fclose(f);
     text[n] = 0;
     return text;

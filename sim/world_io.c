@@ -211,7 +211,7 @@ static void io_main(void *arg)
 
 static struct ora_vol *choose(struct sim_world *w, uint32_t number, bool write)
 {
-    struct ora_vol *fit[ORA_N_VOLS];
+    struct ora_vol *fit[ORA_N_VOLS] = {0};
     size_t n = 0;
     for (size_t i = 0; i < ORA_N_VOLS; i++) {
         struct ora_vol *v = &w->ora.vols[i];

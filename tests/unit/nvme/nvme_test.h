@@ -39,7 +39,7 @@ struct wire {
     enum wire_trick trick;
     enum wire_side side;
     uint64_t at, n_bytes[2];
-    bool is_played, is_slow, is_closed;
+    bool is_played, is_slow, is_closed, is_recorded;
     unsigned n_tasks, n_connections;
     struct rt_waitq end_q;
     struct wire_link {
@@ -47,7 +47,8 @@ struct wire {
         struct rt_sock *near, *far;
         unsigned n_pumps;
         bool is_stalled;
-        struct ash_list link;
+        uint8_t *said; /* to the host, when it is recorded */
+        size_t n_said;
     } * links[256];
     unsigned n_links;
 };
@@ -101,6 +102,11 @@ static inline void wire_pump_task(void *arg)
         int64_t n = wire_op(in, RT_OP_RECV, buf, l->wire->is_slow ? 1 : ROOM);
         if (n <= 0)
             break;
+        if (l->wire->is_recorded && p->side == TO_HOST) {
+            l->said = realloc(l->said, l->n_said + (size_t)n);
+            memcpy(l->said + l->n_said, buf, (size_t)n);
+            l->n_said += (size_t)n;
+        }
         bool goes_on = wire_play(l, p->side, buf, &n);
         if (l->is_stalled)
             continue; /* swallowed */
@@ -177,8 +183,10 @@ static inline void wire_close(struct wire *w)
     while (w->n_tasks)
         rt_waitq_wait(&w->end_q);
     rt_sock_close(w->listener);
-    for (unsigned i = 0; i < w->n_links; i++)
+    for (unsigned i = 0; i < w->n_links; i++) {
+        free(w->links[i]->said);
         free(w->links[i]);
+    }
 }
 
 /* ----------------------------------------------------------------- watchdog */

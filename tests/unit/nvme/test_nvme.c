@@ -677,7 +677,66 @@ static void test_uri(void **state)
     in_seeded_world(body_uri, NULL, 9, 2);
 }
 
-/* One argument: only this test. */
+/* ---------------------------------------------------------- seeds for fuzz_nvme */
+
+struct record {
+    const char *dir;
+    unsigned digests;
+};
+
+static void record_use(struct disk *d)
+{
+    uint8_t *buf = rt_buf_get(16 * BLOCK);
+    memset(buf, 1, 16 * BLOCK);
+    CHECK(bdev_write(d->ch, buf, 0, BLOCK, 0) == 0);
+    CHECK(bdev_read(d->ch, buf, 0, 16 * BLOCK) == 0);
+    CHECK(bdev_write(d->ch, buf, 0, 16 * BLOCK, BDEV_FUA) == 0);
+    CHECK(bdev_write_zeroes(d->ch, 0, BLOCK, 0) == 0);
+    CHECK(bdev_unmap(d->ch, 0, BLOCK) == 0);
+    CHECK(bdev_flush(d->ch) == 0);
+    rt_buf_put(buf, 16 * BLOCK);
+}
+
+static int body_record(void *arg)
+{
+    const struct record *r = arg;
+    struct nvme_world w;
+    struct disk d;
+    char more[64], path[512];
+    world_up(&w);
+    w.wire.is_recorded = true;
+    snprintf(more, sizeof(more), ",\"hdgst\":%s,\"ddgst\":%s", r->digests & 1 ? "true" : "false",
+             r->digests & 2 ? "true" : "false");
+    attach_ok(&w, more);
+    disk_open(&w, "nn1", &d);
+    record_use(&d);
+    disk_close(&d);
+    rpc_ok(&w, "bdev_nvme_detach_controller", "{\"name\":\"n\"}");
+    snprintf(path, sizeof(path), "%s/attach%u", r->dir, r->digests);
+    FILE *f = fopen(path, "w");
+    CHECK(f, "%s", path);
+    fputc((int)r->digests, f);
+    for (unsigned i = 0; i < w.wire.n_links; i++) {
+        size_t n = ASH_MIN(w.wire.links[i]->n_said, (size_t)65535);
+        fputc((int)(n & 255), f);
+        fputc((int)(n >> 8), f);
+        CHECK(fwrite(w.wire.links[i]->said, 1, n, f) == n);
+    }
+    CHECK(fclose(f) == 0);
+    world_down(&w);
+    return 0;
+}
+
+static int record_all(const char *dir)
+{
+    for (unsigned digests = 0; digests < 4; digests++) {
+        struct record r = {dir, digests};
+        in_seeded_world(body_record, &r, 1, 1);
+    }
+    return 0;
+}
+
+/* One argument: only this test. --record DIR: seeds for fuzz_nvme. */
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -694,6 +753,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_uri),
     };
+    if (argc == 3 && strcmp(argv[1], "--record") == 0)
+        return record_all(argv[2]);
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
