@@ -14,6 +14,7 @@ struct chunk {
     struct rt_event done;
     uint32_t first, n_pages;
     uint8_t *buf;
+    size_t buf_bytes;
 };
 
 static void chunk_done(struct bdev_io *io)
@@ -105,6 +106,16 @@ static uint32_t next_run(struct load *l, uint64_t *at, uint32_t n_max)
     return 0;
 }
 
+/* Runs are short where little is in use: a buffer is as large as what has come its way. */
+static void chunk_room(struct chunk *c, size_t n_bytes)
+{
+    if (c->buf_bytes >= n_bytes)
+        return;
+    rt_buf_put(c->buf, c->buf_bytes);
+    c->buf = rt_buf_get(n_bytes);
+    c->buf_bytes = c->buf ? n_bytes : 0;
+}
+
 int load_read_pages(struct load *l)
 {
     struct lvs_store *s = l->s;
@@ -125,8 +136,7 @@ int load_read_pages(struct load *l)
             c->first = (uint32_t)at;
             at += c->n_pages;
             c->done = RT_EVENT_INIT;
-            if (!c->buf)
-                c->buf = rt_buf_get(CHUNK_BYTES);
+            chunk_room(c, (size_t)c->n_pages * s->md_page_bytes);
             c->io = c->buf ? bdev_io_get(s->ch) : NULL;
             if (!c->io) {
                 rc = -ENOMEM;
@@ -151,7 +161,7 @@ int load_read_pages(struct load *l)
         }
     }
     for (unsigned i = 0; i < N_CHUNKS; i++)
-        rt_buf_put(chunks[i].buf, CHUNK_BYTES);
+        rt_buf_put(chunks[i].buf, chunks[i].buf_bytes);
     return rc;
 }
 
