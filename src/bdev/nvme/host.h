@@ -47,7 +47,7 @@ struct nvme_lane {
     struct ash_list held;   /* bdev_io.link, oldest first */
     uint32_t n_held;
     struct rt_timer hold_timer;
-} __attribute__((aligned(64)));
+};
 
 struct nvme_io_ctx {
     struct nvme_ns *ns;

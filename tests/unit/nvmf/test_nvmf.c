@@ -191,9 +191,9 @@ static int wildcard(struct tw *w)
     struct cl a;
     struct ash_err err = {0};
     char port[16], uri[64];
-    uint8_t *log = malloc(8192);
     if (strcmp(rt_backend_name(rt_world()), "sim") == 0)
         return 0; /* its connections have no addresses */
+    uint8_t *log = malloc(8192);
     TRY(nvmf_add_listener(w->srv, SUBNQN, &(struct nvmf_address){"0.0.0.0", "0", false}, 0, port,
                           &err));
     snprintf(uri, sizeof(uri), "tcp://127.0.0.1:%s", port);
