@@ -109,7 +109,7 @@ def test_side_by_side(url):
     def wait():
         start = time.monotonic()
         reply = json.loads(post(url, {"id": 1, "method": "bdev_get_bdevs",
-                                      "params": {"name": "none", "timeout": 700}})[2])
+                                      "params": {"name": "none", "timeout": 4000}})[2])
         waited.append((time.monotonic() - start, reply["error"]["code"]))
 
     threads = [threading.Thread(target=wait) for _ in range(8)]
