@@ -281,9 +281,10 @@ static void serve(struct nvme_path *path) ASH_MAY_WAIT
         if (rc == 0 && path->wants_event_request)
             rc = nvme_admin_events(path, NULL);
         if (rc == 0 && path->ns_changed) {
-            struct le32 changed[NVME_NS_LIST_MAX / 4];
+            struct le32 changed[NVME_NS_LIST_MAX];
             path->ns_changed = false;
-            /* reading the list is what lets the next event come; what is in it we ask anew */
+            /* Reading the list, and Linux' nvmet wants it whole, is what lets the next event come;
+             * what is in it we ask anew. */
             (void)nvme_admin_log(path->admin, NVME_LOG_CHANGED_NS, NVME_NSID_ALL, 0, changed,
                                  sizeof(changed));
             rc = nvme_ns_scan(path, NULL) == -ENOTCONN ? -ENOTCONN : 0;
