@@ -242,8 +242,8 @@ int bdev_register(struct bdev_mgr *mgr, struct bdev *bdev, struct ash_err *err) 
 /* Send REMOVE to every holder, wait until all have closed, take the names away, ops->destroy.
  * -EBUSY when it is being removed already. */
 int bdev_unregister(struct bdev *bdev) ASH_MAY_WAIT;
-/* Announce a new size (after growing / before shrinking the backing). -EBUSY: smaller while open.
- */
+/* Announce a new size (after growing / before shrinking the backing). -EBUSY: smaller while open;
+ * the examination of a new device is waited for, it opens the device for a moment. */
 int bdev_resized(struct bdev *bdev, uint64_t size_bytes) ASH_MAY_WAIT;
 /* Take over the size that the device's file or medium has now. -EBUSY BDEV_BUSY: it has become
  * smaller under a user. 0 also for devices that have nothing to ask. */
@@ -391,6 +391,8 @@ void bdev_mgr_set_pools(struct bdev_mgr *mgr,
                         struct pool_mgr *pools); /* for modules of other layers */
 struct pool_mgr *bdev_mgr_pools(struct bdev_mgr *mgr);
 void bdev_wait_for_examine(struct bdev_mgr *mgr) ASH_MAY_WAIT;
+/* The same for one device, which the caller keeps from going. */
+void bdev_wait_examined(struct bdev *bdev) ASH_MAY_WAIT;
 int bdev_examine(struct bdev_mgr *mgr, const char *name, struct ash_err *err) ASH_MAY_WAIT;
 
 /* What happens, for notify_get_notifications and for the engine. type: literal. */

@@ -106,6 +106,16 @@ void bdev_wait_for_examine(struct bdev_mgr *mgr)
         rt_waitq_wait(&mgr->examine_done);
 }
 
+void bdev_wait_examined(struct bdev *bdev)
+{
+    struct bdev_core *core = bdev->core;
+    core->n_working++; /* a removal waits for us */
+    while (core->examining)
+        rt_waitq_wait(&core->changed);
+    if (--core->n_working == 0)
+        rt_waitq_wake_all(&core->changed);
+}
+
 int bdev_examine(struct bdev_mgr *mgr, const char *name, struct ash_err *err)
 {
     if (!mgr->opts.no_auto_examine)

@@ -365,8 +365,11 @@ int bdev_resized(struct bdev *bdev, uint64_t size_bytes)
         return -EINVAL;
     if (size_bytes == bdev->size_bytes)
         return 0;
-    if (size_bytes < bdev->size_bytes && bdev_is_open(bdev))
-        return -EBUSY;
+    if (size_bytes < bdev->size_bytes) {
+        bdev_wait_examined(bdev);
+        if (bdev_is_open(bdev))
+            return -EBUSY;
+    }
     __atomic_store_n(&bdev->size_bytes, size_bytes, __ATOMIC_RELAXED);
     bdev_notify(bdev->mgr, "bdev_resize", bdev->name);
     ash_list_for_each (l, &bdev->core->descs) {

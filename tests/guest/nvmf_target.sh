@@ -101,7 +101,8 @@ one_kernel() {
     kill "$pid"
     for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
     pid=
-    grep -E "^<[0-3]>|assertion|ERROR: " "$dir/log" && rc=1
+    # The pool is small on purpose: that it fills up is said, and may be.
+    grep -E "^<[0-3]>|assertion|ERROR: " "$dir/log" | grep -v "fills up: " && rc=1
     "$ashlar" check "$dir/disk" >"$dir/check" || { cat "$dir/check"; echo "not ok - the pool afterwards"; rc=1; }
     return $rc
 }

@@ -262,6 +262,8 @@ static int disk_resize(struct bdev *bdev, uint64_t n_bytes, struct ash_err *err)
 {
     struct malloc_disk *d = disk_of(bdev);
     void *mem = NULL;
+    if (n_bytes < bdev->size_bytes)
+        bdev_wait_examined(bdev);
     int rc = n_bytes < bdev->size_bytes && bdev_is_open(bdev) ? -EBUSY : 0;
     char *data = rc ? NULL : data_alloc(n_bytes, &mem);
     if (rc == 0)

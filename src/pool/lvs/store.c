@@ -364,20 +364,34 @@ void lvs_pool_close(struct pool *pool)
     rt_waitq_wait(&pool->mgr->closed_q); /* its disk is being removed: somebody is at it already */
 }
 
+static struct lvs_volume *volume_in_use(const struct lvs_store *s)
+{
+    ash_list_for_each (l, &s->volumes) {
+        struct lvs_volume *v = ash_list_entry(l, struct lvs_volume, link);
+        if (v->has_bdev && bdev_is_open(&v->bdev))
+            return v;
+    }
+    return NULL;
+}
+
 static int store_export(struct pool *pool, struct ash_err *err)
 {
     struct lvs_store *s = lvs_of_pool(pool);
+    if (!s->is_closing && volume_in_use(s)) {
+        /* A volume that has just been made is looked at for a moment; that is no use of it. */
+        s->n_ops++;
+        bdev_wait_for_examine(s->bdevs);
+        lvs_store_op_end(s);
+    }
     if (s->is_closing)
         return ash_err_set(err, ASH_E_POOL_BUSY, s->name, "pool '%s' is being closed", s->name);
     if (s->n_ops > 0)
         return ash_err_set(err, ASH_E_POOL_BUSY, s->name, "operations are running in pool '%s'",
                            s->name);
-    ash_list_for_each (l, &s->volumes) {
-        struct lvs_volume *v = ash_list_entry(l, struct lvs_volume, link);
-        if (v->has_bdev && bdev_is_open(&v->bdev))
-            return ash_err_set(err, ASH_E_POOL_BUSY, s->name, "volume '%s' of pool '%s' is in use",
-                               v->name, s->name);
-    }
+    const struct lvs_volume *v = volume_in_use(s);
+    if (v)
+        return ash_err_set(err, ASH_E_POOL_BUSY, s->name, "volume '%s' of pool '%s' is in use",
+                           v->name, s->name);
     return lvs_store_close(s, false, err);
 }
 

@@ -498,6 +498,31 @@ static void remembered_chain(void **state)
     two_lives(64 << 20, held_channel, nothing_more);
 }
 
+/* ---------------------------------------------- what has just been made */
+
+/* A new volume is examined, that is opened for some moments. Nobody uses it for that. */
+static int just_made(struct pt *t, void *arg)
+{
+    start(t);
+    for (unsigned pause = 0; pause < 40; pause++) {
+        struct pool *pool = pt_make_pool(t, "/d", "tank", C);
+        make(t, "v", 3, false);
+        for (unsigned i = 0; i < pause / 2; i++)
+            rt_sleep_ns(10000);
+        if (pause % 2)
+            CHECK_INT(volume_resize(find(t, "tank/v"), C, NULL), 0);
+        CHECK_INT(pool_export(pool, NULL), 0);
+        CHECK_INT(pt_op(t, "/d", BDEV_WRITE_ZEROES, 0, 8 * C), 0);
+    }
+    pt_make_pool(t, "/d", "tank", C);
+    return 0;
+}
+
+static void in_use_for_a_moment(void **state)
+{
+    two_lives(64 << 20, just_made, NULL);
+}
+
 /* A base that copies by itself: first writes at the begin, in the middle and at the end of a
  * parent's clusters, and of whole ones. */
 static int copying_base(struct pt *t, void *arg)
@@ -539,6 +564,7 @@ int main(void)
         cmocka_unit_test(uris),
         cmocka_unit_test(remembered_chain),
         cmocka_unit_test(cow_by_copy),
+        cmocka_unit_test(in_use_for_a_moment),
     };
     return cmocka_run_group_tests_name("lvs", tests, NULL, NULL);
 }
