@@ -575,6 +575,10 @@ void lvs_state_update(struct lvs_volume *v);
 /* Register or unregister the bdevs of v and everything below as their state asks. */
 void lvs_tree_bdevs(struct lvs_volume *v) ASH_MAY_WAIT;
 
+/* create.c: onto the open base device; what is recognisable there is refused unless forced */
+int lvs_store_format(struct lvs_store *s, const char *name, const struct pool_create_opts *opts,
+                     struct ash_err *err) ASH_MAY_WAIT;
+
 /* store.c */
 int lvs_store_open(struct pool_mgr *pools, const char *bdev_name, bool read_only,
                    const char *new_name, struct lvs_store **ret_store,
