@@ -167,6 +167,53 @@ X(EXPORT_NO_FUSE, EOPNOTSUPP, "this build cannot show volumes as files",
 X(EXPORT_MOUNT, EIO, "the file system could not be mounted",
   "the folder must exist; /dev/fuse and, for others than root, fusermount3 are needed")
 
+/* LVM2 */
+X(LVM_NO_LABEL, ENOENT, "the device is no LVM2 physical volume", "check the path, or run pvcreate")
+X(LVM_LABEL_SECTOR, EINVAL, "an LVM2 label says it is in another sector than it is",
+  "was the disk copied to another offset? A good label may be further on")
+X(LVM_LABEL_CRC, EINVAL, "the checksum of an LVM2 label is wrong",
+  "restore it: pvcreate --uuid UUID --restorefile BACKUP")
+X(LVM_LABEL_TYPE, EINVAL, "the label is of an obsolete LVM format",
+  "convert it with an old release of lvm2")
+X(LVM_LABEL_OFFSET, EINVAL, "the PV header does not lie in the label's sector",
+  "restore it: pvcreate --uuid UUID --restorefile BACKUP")
+X(LVM_PV_UUID, EINVAL, "the UUID of a physical volume is malformed",
+  "restore it: pvcreate --uuid UUID --restorefile BACKUP")
+X(LVM_PV_AREAS, EINVAL, "a list of areas of a physical volume is malformed",
+  "has the device become smaller? Else restore the label from a backup")
+X(LVM_MDA_CRC, EIO, "the checksum of a metadata area's header is wrong",
+  "vgck --updatemetadata repairs it from the other areas")
+X(LVM_MDA_MAGIC, EIO, "a metadata area's header has no magic number",
+  "pvck tells more; other areas may be good")
+X(LVM_MDA_VERSION, EIO, "a metadata area is of an unknown version",
+  "pvck tells more; other areas may be good")
+X(LVM_MDA_START, EIO, "a metadata area's header says it is elsewhere",
+  "pvck tells more; other areas may be good")
+X(LVM_MDA_SIZE, EIO, "the size in a metadata area's header is impossible",
+  "pvck tells more; other areas may be good")
+X(LVM_MDA_LOCATION, EIO, "a metadata area says its text is where none can be",
+  "vgck --updatemetadata repairs it from the other areas")
+X(LVM_MDA_FULL, ENOSPC, "the text of the volume group does not fit in a metadata area",
+  "remove volumes or tags, or use PVs with larger areas (--metadatasize)")
+X(LVM_TEXT_CRC, EIO, "the checksum of a volume group's text is wrong",
+  "vgck --updatemetadata repairs it from the other areas")
+X(LVM_TEXT_SYNTAX, EINVAL, "a text in LVM2's configuration language could not be read",
+  "see line and column in the message")
+X(LVM_TEXT_CONTENTS, EINVAL, "the text is none of a volume group", "check the file")
+X(LVM_TEXT_MISSING, EINVAL, "the text of a volume group lacks something", "see the message")
+X(LVM_TEXT_VALUE, EINVAL, "the text of a volume group holds a value that cannot be",
+  "see the message")
+X(LVM_TEXT_STATUS, ENOTSUP, "the text of a volume group has a status that is not known here",
+  "it was written by a newer release; use that")
+X(LVM_NAME, EINVAL, "a name of a volume group or logical volume is invalid or taken",
+  "use 1 to 127 of a-z A-Z 0-9 + _ . - and no '-' at the begin")
+X(LVM_SEGMENTS, EINVAL, "the segments of a logical volume do not cover it exactly",
+  "restore the volume group from a backup: vgcfgrestore")
+X(LVM_AREA, EINVAL, "a segment refers to something that is not there",
+  "restore the volume group from a backup: vgcfgrestore")
+X(LVM_PE_TWICE, EINVAL, "two segments use the same physical extent",
+  "restore the volume group from a backup: vgcfgrestore")
+
 /* control */
 X(RPC_CONNECT, EIO, "the daemon does not answer on its socket",
   "start it with `ashlar serve` or give its socket with -r")
