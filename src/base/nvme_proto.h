@@ -426,6 +426,7 @@ enum {
 #define NVME_CSTS_RDY         (1u << 0)
 #define NVME_CSTS_CFS         (1u << 1)
 #define NVME_CSTS_SHST(csts)  ((csts) >> 2 & 3)
+#define NVME_CSTS_SHST_MASK   (3u << 2)
 #define NVME_CSTS_SHST_ACTIVE (1u << 2)
 #define NVME_CSTS_SHST_DONE   (2u << 2)
 

@@ -63,7 +63,7 @@ unexport() { rpc nbd_remove_export "{\"name\":\"$1\"}" >/dev/null; }
 load() { # NAME more: verified random I/O
     local name=$1; shift
     fio --name=v --ioengine=nbd --uri="$(uri "$name")" --rw=randrw --bsrange=4k-128k --iodepth=16 --size=6M \
-        --verify=crc32c --do_verify=1 --verify_fatal=1 --fsync=64 --minimal "$@"
+        --verify=crc32c --do_verify=1 --verify_fatal=1 --fsync=64 --verify_state_save=0 --minimal "$@"
 }
 io() { qemu-io -f raw "$(uri "$1")" "${@:2}"; }
 # fio, while the named thing happens to its target.

@@ -48,8 +48,9 @@ static int property(struct nvme_path *path, bool set, uint32_t offset, bool wide
     return 0;
 }
 
-/* Until CSTS.RDY is what it should be; CAP.TO is how long that may take. */
-static int await_ready(struct nvme_path *path, bool ready, struct ash_err *err) ASH_MAY_WAIT
+/* Until those bits of CSTS are what they should be; CAP.TO is how long that may take. */
+static int await_csts(struct nvme_path *path, uint32_t mask, uint32_t want,
+                      struct ash_err *err) ASH_MAY_WAIT
 {
     uint64_t limit_ns = (uint64_t)(NVME_CAP_TO(path->cap) + 1) * 500000000u;
     uint64_t begin_ns = rt_now_ns();
@@ -60,7 +61,7 @@ static int await_ready(struct nvme_path *path, bool ready, struct ash_err *err) 
             return rc;
         if (csts & NVME_CSTS_CFS)
             return bad(path, "fatal status", err);
-        if (!!(csts & NVME_CSTS_RDY) == ready)
+        if ((csts & mask) == want)
             return 0;
         if (rt_now_ns() - begin_ns > limit_ns)
             return ash_err_set(err, ASH_E_TIMED_OUT, path->opts.subnqn,
@@ -80,7 +81,7 @@ int nvme_admin_enable(struct nvme_path *path, struct ash_err *err)
     if (rc == 0 && (cc & NVME_CC_EN)) {
         rc = property(path, true, NVME_PROP_CC, false, &none, err);
         if (rc == 0)
-            rc = await_ready(path, false, err);
+            rc = await_csts(path, NVME_CSTS_RDY, 0, err);
     }
     if (rc)
         return rc;
@@ -90,15 +91,21 @@ int nvme_admin_enable(struct nvme_path *path, struct ash_err *err)
     cc = NVME_CC_EN | NVME_SQES_LOG2 << NVME_CC_IOSQES_SHIFT |
          NVME_CQES_LOG2 << NVME_CC_IOCQES_SHIFT;
     rc = property(path, true, NVME_PROP_CC, false, &cc, err);
-    return rc ? rc : await_ready(path, true, err);
+    return rc ? rc : await_csts(path, NVME_CSTS_RDY, NVME_CSTS_RDY, err);
 }
 
-void nvme_admin_shutdown(struct nvme_path *path)
+int nvme_admin_end(struct nvme_path *path, bool for_good)
 {
-    uint64_t cc = NVME_CC_EN | NVME_CC_SHN_NORMAL | NVME_SQES_LOG2 << NVME_CC_IOSQES_SHIFT |
-                  NVME_CQES_LOG2 << NVME_CC_IOCQES_SHIFT;
-    if (path->admin && !path->admin->has_failed)
-        (void)property(path, true, NVME_PROP_CC, false, &cc, NULL);
+    uint64_t cc = NVME_SQES_LOG2 << NVME_CC_IOSQES_SHIFT | NVME_CQES_LOG2 << NVME_CC_IOCQES_SHIFT;
+    if (!path->admin || path->admin->has_failed)
+        return -ENOTCONN;
+    if (for_good)
+        cc |= NVME_CC_EN | NVME_CC_SHN_NORMAL;
+    int rc = property(path, true, NVME_PROP_CC, false, &cc, NULL);
+    if (rc)
+        return rc;
+    return for_good ? await_csts(path, NVME_CSTS_SHST_MASK, NVME_CSTS_SHST_DONE, NULL)
+                    : await_csts(path, NVME_CSTS_RDY, 0, NULL);
 }
 
 /* ------------------------------------------------------------------ identify */

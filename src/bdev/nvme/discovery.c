@@ -81,7 +81,7 @@ int nvme_discover(struct nvme_host *host, struct nvme_path_opts *opts, struct as
             rc = read_log(path.admin, head, &entries, &n);
             rc = rc == -EAGAIN && i + 1 < N_TRIES ? 0 : rc;
         }
-        nvme_admin_shutdown(&path);
+        (void)nvme_admin_end(&path, true);
         nvme_qpair_close(path.admin);
     }
     rt_free(head);

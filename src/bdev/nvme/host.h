@@ -16,6 +16,13 @@
  * at the controller, which reads, writes, zeroes and deallocations stand; a fused
  * compare-and-write does not, and fails. What is held fails after hold_ns, or at once when no path
  * will come back.
+ *
+ * A write must not come after a newer one because it ran twice. So a change whose connection failed
+ * is sent again only when its first self is over: when the controller ended that connection (or its
+ * admin queue) itself, when it says that it is disabled, or when its keep-alive timer must have run
+ * out, after which it serves nothing of the old association (nvme-tcp.md 3). Not covered: a
+ * controller that has ended a connection and still works on a command of it, when the retry goes
+ * by another controller of the subsystem; ours then makes a new association of the host wait.
  * Source: docs/spec/nvme-tcp.md 10, spdk-jsonrpc.md 10, mayastor-bdev-uris.md 4.2. */
 #ifndef ASH_BDEV_NVME_HOST_H
 #define ASH_BDEV_NVME_HOST_H
@@ -47,6 +54,9 @@ struct nvme_lane {
     struct ash_list held;   /* bdev_io.link, oldest first */
     uint32_t n_held;
     struct rt_timer hold_timer;
+    /* By path: until when a change that it was given may still happen (lane.c). 0: not any more. */
+    uint64_t unsafe_until_ns[NVME_PATHS_MAX];
+    struct rt_timer unsafe_timer;
 };
 
 struct nvme_io_ctx {
@@ -54,6 +64,7 @@ struct nvme_io_ctx {
     struct rt_reactor *home;
     uint64_t held_since_ns; /* 0: not since the last success in being sent */
     uint8_t n_tries;
+    uint8_t unsafe_path; /* its idx + 1: a change that it was given and that has not ended; 0 */
 };
 
 struct nvme_group {
@@ -143,16 +154,17 @@ struct nvme_path {
     struct rt_timer bell_timer;
     bool has_rung, timer_fired;
     bool want_stop, want_reset, has_lost_queue, ns_changed, ana_changed, wants_event_request;
+    bool is_over;           /* what the last connection was given cannot run any more */
     uint64_t lost_since_ns; /* 0: it is there */
     /* the first attempt, which whoever attaches waits for */
     bool is_new;
     int first_rc;
     struct ash_err *first_err;
     struct rt_event first_done;
-    struct rt_event *stopped;  /* of whoever detaches */
-    uint64_t n_attempts;       /* that have ended */
-    int reset_rc;              /* of the last one */
-    _Atomic uint32_t n_aborts; /* jobs on their way to the control reactor */
+    struct rt_event *stopped;     /* of whoever detaches */
+    uint64_t n_begun, n_attempts; /* attempts, and those that have ended */
+    int reset_rc;                 /* of the last one */
+    _Atomic uint32_t n_aborts;    /* jobs on their way to the control reactor */
     struct nvme_path_job {
         struct rt_job job;
         struct nvme_path *path;
@@ -201,8 +213,9 @@ int nvme_admin_ns_list(struct nvme_path *path, uint32_t after,
 /* -ENOENT: it is not active (any more). */
 int nvme_admin_ns(struct nvme_path *path, uint32_t nsid, struct nvme_ns_info *ret) ASH_MAY_WAIT;
 void nvme_admin_abort(struct nvme_path *path, uint16_t qid, uint16_t cid);
-/* Disable and say good-bye; errors do not matter. */
-void nvme_admin_shutdown(struct nvme_path *path) ASH_MAY_WAIT;
+/* Disable the controller, or (for_good) shut it down, and wait until it says that it has: then no
+ * command of its I/O queues runs any more. */
+int nvme_admin_end(struct nvme_path *path, bool for_good) ASH_MAY_WAIT;
 
 /* ns.c: make the group's namespaces what this path shows. */
 int nvme_ns_scan(struct nvme_path *path, struct ash_err *err) ASH_MAY_WAIT;
@@ -218,6 +231,8 @@ void nvme_lane_io_done(struct nvme_qpair *qp, struct bdev_io *io, uint16_t statu
 /* On the lane's reactor. */
 void nvme_lane_add(struct nvme_lane *lane, struct nvme_qpair *qp);
 void nvme_lane_kick(struct nvme_lane *lane);
+/* What was given to that path cannot run any more. */
+void nvme_lane_is_over(struct nvme_lane *lane, unsigned path_idx);
 void nvme_lane_fail_held(struct nvme_lane *lane, int rc);
 /* A path error of a namespace: ask the controller again. Any reactor. */
 void nvme_path_ana_suspect(struct nvme_path *path);

@@ -2,7 +2,8 @@
 /* The data path of the initiator: choosing a path, holding what cannot go now, trying again.
  *
  * Held ios keep their order among themselves. They wait for a slot on a queue, or, when no path has
- * their namespace now, at most hold_ns. Source: docs/spec/nvme-tcp.md 5, 8, 10. */
+ * their namespace now, at most hold_ns; so do changes that may still run where they were sent
+ * before (host.h). Source: docs/spec/nvme-tcp.md 5, 8, 10. */
 #include <errno.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@
 #include "bdev/nvme/host.h"
 
 enum started { STARTED, NO_SLOT, NO_PATH };
+
+#define KATO_MARGIN_NS UINT64_C(1000000000)
 
 static struct nvme_io_ctx *ctx_of(struct bdev_io *io)
 {
@@ -39,6 +42,70 @@ static void finish(struct bdev_io *io, int rc, bool soon)
     io->rc = rc;
     io->job.run = finish_at_home;
     rt_post(c->home, &io->job);
+}
+
+/* -------------------------------------- what may still run at the controller */
+
+/* The first of all later ones that are still to come; 0: none. */
+static uint64_t next_safe_ns(const struct nvme_lane *lane, uint64_t now)
+{
+    uint64_t next = 0;
+    for (unsigned i = 0; i < NVME_PATHS_MAX; i++) {
+        uint64_t t = lane->unsafe_until_ns[i];
+        if (t > now && t != UINT64_MAX && (!next || t < next))
+            next = t;
+    }
+    return next;
+}
+
+static void arm_unsafe(struct nvme_lane *lane)
+{
+    uint64_t now = rt_now_ns(), next = next_safe_ns(lane, now);
+    if (next)
+        rt_timer_start(&lane->unsafe_timer, next - now);
+}
+
+static void unsafe_fired(struct rt_timer *timer)
+{
+    struct nvme_lane *lane = ash_container_of(timer, struct nvme_lane, unsafe_timer);
+    arm_unsafe(lane);
+    nvme_lane_kick(lane);
+}
+
+void nvme_lane_is_over(struct nvme_lane *lane, unsigned path_idx)
+{
+    lane->unsafe_until_ns[path_idx] = 0;
+}
+
+static bool changes(const struct bdev_io *io)
+{
+    return io->type == BDEV_WRITE || io->type == BDEV_WRITE_ZEROES || io->type == BDEV_UNMAP;
+}
+
+/* Its connection has failed, and the controller may not know. It does when its keep-alive timer has
+ * run out, which began at the latest when the connection failed; without one it never does. */
+static void mark_unsafe(struct nvme_lane *lane, const struct nvme_path *path, struct bdev_io *io)
+{
+    uint64_t unit_ns = ash_le16_get(path->id->kas) * UINT64_C(100000000);
+    uint64_t kato_ns = path->opts.keep_alive_ms * UINT64_C(1000000);
+    uint64_t until = UINT64_MAX;
+    if (kato_ns)
+        until = rt_now_ns() + ash_div_up(kato_ns, unit_ns) * unit_ns + KATO_MARGIN_NS;
+    lane->unsafe_until_ns[path->idx] = until;
+    ctx_of(io)->unsafe_path = (uint8_t)(path->idx + 1);
+    arm_unsafe(lane);
+}
+
+static bool is_safe(const struct nvme_lane *lane, struct bdev_io *io)
+{
+    struct nvme_io_ctx *c = ctx_of(io);
+    if (ASH_LIKELY(!c->unsafe_path))
+        return true;
+    uint64_t until = lane->unsafe_until_ns[c->unsafe_path - 1];
+    if (until > rt_now_ns())
+        return false;
+    c->unsafe_path = 0;
+    return true;
 }
 
 /* ---------------------------------------------------------------- starting */
@@ -113,7 +180,7 @@ static bool start_on(struct nvme_qpair *qp, struct bdev_io *io)
 
 static enum started start(struct nvme_lane *lane, struct bdev_io *io)
 {
-    struct nvme_qpair *qp = choose(lane, ctx_of(io)->ns);
+    struct nvme_qpair *qp = is_safe(lane, io) ? choose(lane, ctx_of(io)->ns) : NULL;
     if (!qp)
         return NO_PATH;
     return start_on(qp, io) ? STARTED : NO_SLOT;
@@ -196,6 +263,7 @@ void nvme_lane_fail_held(struct nvme_lane *lane, int rc)
         finish(ash_list_entry(l, struct bdev_io, link), rc, true);
     }
     rt_timer_stop(&lane->hold_timer);
+    rt_timer_stop(&lane->unsafe_timer);
 }
 
 void nvme_lane_init(struct nvme_lane *lane, struct nvme_group *group, struct rt_reactor *reactor)
@@ -205,6 +273,7 @@ void nvme_lane_init(struct nvme_lane *lane, struct nvme_group *group, struct rt_
     ash_list_init(&lane->qpairs);
     ash_list_init(&lane->held);
     lane->hold_timer.fire = hold_fired;
+    lane->unsafe_timer.fire = unsafe_fired;
 }
 
 /* In the order of the paths, so that all lanes prefer the same one. */
@@ -288,10 +357,13 @@ void nvme_lane_io_done(struct nvme_qpair *qp, struct bdev_io *io, uint16_t statu
         finish(io, 0, false);
     } else if (rc) {
         /* Nobody knows whether a fused pair has run, and it may not run twice. */
-        if (io->type == BDEV_COMPARE_AND_WRITE)
+        if (io->type == BDEV_COMPARE_AND_WRITE) {
             finish(io, -EIO, false);
-        else
+        } else {
+            if (changes(io) && !qp->is_by_peer)
+                mark_unsafe(lane, path, io);
             hold(lane, io, NO_PATH);
+        }
     } else if (is_path_status(sc)) {
         /* This path does not serve the namespace now: not again before it says so. */
         atomic_store_explicit(&c->ns->ana[path->idx], NVME_ANA_CHANGE, memory_order_release);
@@ -303,6 +375,7 @@ void nvme_lane_io_done(struct nvme_qpair *qp, struct bdev_io *io, uint16_t statu
     } else {
         finish(io, rc_of_status(sc), false);
     }
-    if (lane->n_held && !qp->has_failed)
+    /* After a failure the last one does it: others may serve what was held. */
+    if (lane->n_held && (!qp->has_failed || qp->n_busy == 0))
         nvme_lane_kick(lane);
 }

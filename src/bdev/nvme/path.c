@@ -202,6 +202,8 @@ static int close_queue(void *arg)
     c->path->queues[c->idx] = NULL;
     ash_list_remove(&qp->link);
     nvme_qpair_close(qp);
+    if (c->path->is_over)
+        nvme_lane_is_over(&c->path->group->lanes[c->idx], c->path->idx);
     nvme_lane_kick(&c->path->group->lanes[c->idx]); /* onto another path, if there is one */
     return 0;
 }
@@ -213,14 +215,17 @@ static int on_lane(struct nvme_path *path, unsigned idx, int (*fn)(void *arg),
     return rt_call_on(path->group->lanes[idx].reactor, "nvme queue", fn, &c);
 }
 
-static void tear_down(struct nvme_path *path) ASH_MAY_WAIT
+/* was_up: ios may have been given to it. Those that go out again must not meet their older selves:
+ * the controller is asked to end, as long as it can be asked. */
+static void tear_down(struct nvme_path *path, bool was_up) ASH_MAY_WAIT
 {
     rt_step("disconnecting");
+    int rc = path->admin && (was_up || path->want_stop) ? nvme_admin_end(path, path->want_stop)
+                                                        : -ENOTCONN;
+    path->is_over = rc == 0 || (path->admin && path->admin->is_by_peer);
     for (unsigned i = 0; i < path->group->n_lanes; i++)
         if (path->queues[i])
             on_lane(path, i, close_queue, NULL);
-    if (path->want_stop)
-        nvme_admin_shutdown(path);
     nvme_qpair_close(path->admin);
     path->admin = NULL;
     while (path->n_aborts)
@@ -245,6 +250,7 @@ int nvme_path_open_admin(struct nvme_path *path, struct ash_err *err)
 static int bring_up(struct nvme_path *path, struct ash_err *err) ASH_MAY_WAIT
 {
     unsigned n_lanes = path->group->n_lanes, n_granted;
+    path->n_begun++;
     path->has_lost_queue = path->want_reset = path->ns_changed = path->ana_changed = false;
     rt_step("connecting");
     int rc = nvme_path_open_admin(path, err);
@@ -373,14 +379,14 @@ static void live(struct nvme_path *path) ASH_MAY_WAIT
             tell_reset(path, 0);
             serve(path);
             path->lost_since_ns = rt_now_ns();
-            tear_down(path);
+            tear_down(path, true);
             if (path->want_stop)
                 return;
             rt_log(RT_LOG_WARN, "nvme", "'%s' at %s: connection ended; connecting again",
                    path->opts.subnqn, path->opts.address);
             continue;
         }
-        tear_down(path);
+        tear_down(path, rc == 0);
         tell_reset(path, rc ? rc : -ENOTCONN);
         if (path->is_new || path->want_stop) {
             path->first_rc = rc ? rc : -ENOTCONN;
@@ -458,7 +464,7 @@ void nvme_path_detach(struct nvme_path *path)
 int nvme_path_reset(struct nvme_path *path, struct ash_err *err)
 {
     struct nvme_group *group = path->group;
-    uint64_t n = path->n_attempts;
+    uint64_t n = path->n_begun; /* one that has begun already does not count */
     int rc = -ECANCELED;
     path->want_reset = true;
     nvme_path_ring(path);

@@ -15,19 +15,33 @@ enum {
     IN_CAPSULE_IOVS_MAX = 64 /* with more pieces a write goes by R2T */
 };
 
-void nvme_qpair_fail(struct nvme_qpair *qp, const char *fmt, ...)
+static void fail(struct nvme_qpair *qp, const char *fmt, va_list ap)
 {
     if (qp->has_failed)
         return;
-    va_list ap;
-    va_start(ap, fmt);
     vsnprintf(qp->why, sizeof(qp->why), fmt, ap);
-    va_end(ap);
     qp->has_failed = true;
     rt_timer_stop(&qp->timer);
     rt_sock_shutdown(qp->sock);
     if (qp->opts.failed)
         qp->opts.failed(qp);
+}
+
+void nvme_qpair_fail(struct nvme_qpair *qp, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fail(qp, fmt, ap);
+    va_end(ap);
+}
+
+void nvme_qpair_fail_by_peer(struct nvme_qpair *qp, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    qp->is_by_peer |= !qp->has_failed;
+    fail(qp, fmt, ap);
+    va_end(ap);
 }
 
 /* ----------------------------------------------------------------- commands */
@@ -263,7 +277,9 @@ static void send_done(struct rt_op *op)
 {
     struct nvme_qpair *qp = ash_container_of(op, struct nvme_qpair, send);
     qp->is_sending = false;
-    if (op->res < 0)
+    if (op->res == -EPIPE || op->res == -ECONNRESET)
+        nvme_qpair_fail_by_peer(qp, "the controller has closed the connection");
+    else if (op->res < 0)
         nvme_qpair_fail(qp, "cannot send: %s", ash_strerror((int)op->res));
     struct ash_list sent;
     ash_list_init(&sent);

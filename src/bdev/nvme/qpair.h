@@ -85,7 +85,8 @@ struct nvme_qpair {
     struct rt_sock *sock;
     uint16_t cntlid;
     bool has_failed;
-    char why[96]; /* what ended it */
+    bool is_by_peer; /* the controller ended it: it knows that nothing of it is to be served */
+    char why[96];    /* what ended it */
     struct nvme_pdu_rules out_rules, in_rules;
     uint32_t max_h2c_bytes, in_capsule_bytes;
     struct nvme_cmd *cmds;
@@ -125,6 +126,8 @@ int nvme_qpair_open(const struct nvme_qpair_opts *opts, struct nvme_qpair **ret_
 void nvme_qpair_close(struct nvme_qpair *qp) ASH_MAY_WAIT;
 /* Give up on the connection. why: for people. */
 void nvme_qpair_fail(struct nvme_qpair *qp, const char *fmt, ...) ASH_PRINTF(2, 3);
+/* The controller has given up on it. */
+void nvme_qpair_fail_by_peer(struct nvme_qpair *qp, const char *fmt, ...) ASH_PRINTF(2, 3);
 
 /* A command for io with its data; false: no slot is free, nothing was done. */
 bool nvme_qpair_submit(struct nvme_qpair *qp, struct bdev_io *io, const struct nvme_sqe *sqe,

@@ -85,9 +85,10 @@ static bool understand(struct nvme_qpair *qp)
     case NVME_PDU_R2T:
         return head_r2t(qp);
     case NVME_PDU_C2H_TERM_REQ:
-        nvme_qpair_fail(qp, "the controller ends it: error %u at %u",
-                        ash_le16_get(((const struct nvme_term_req *)(const void *)rx->head)->fes),
-                        ash_le32_get(((const struct nvme_term_req *)(const void *)rx->head)->fei));
+        nvme_qpair_fail_by_peer(
+            qp, "the controller ends it: error %u at %u",
+            ash_le16_get(((const struct nvme_term_req *)(const void *)rx->head)->fes),
+            ash_le32_get(((const struct nvme_term_req *)(const void *)rx->head)->fei));
         return false;
     default:
         return broken(qp, "a PDU that a host cannot get");
@@ -243,10 +244,10 @@ static void recv_done(struct rt_op *op)
     struct nvme_rx *rx = &qp->rx;
     uint32_t n_direct = 0;
     qp->is_receiving = false;
-    if (op->res <= 0) {
-        nvme_qpair_fail(qp, "%s",
-                        op->res ? ash_strerror((int)op->res)
-                                : "the controller has closed the connection");
+    if (op->res == 0 || op->res == -ECONNRESET) {
+        nvme_qpair_fail_by_peer(qp, "the controller has closed the connection");
+    } else if (op->res < 0) {
+        nvme_qpair_fail(qp, "%s", ash_strerror((int)op->res));
     } else {
         n_direct = (uint32_t)ASH_MIN(op->res, (int64_t)rx->direct_bytes);
         rx->at = 0;
