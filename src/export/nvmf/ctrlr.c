@@ -6,6 +6,10 @@
  *        admin connection gone, keep alive over, removed --> dying: all connections are cut
  *        last connection gone --> freed
  *
+ * A host that comes back is let in when nothing of its earlier association that is known to have
+ * ended is in a device any more: it sends again what it does not know the end of, and a write that
+ * ran twice must not come after a newer one.
+ *
  * Source: docs/spec/nvme-tcp.md 2, 3. */
 #include "export/nvmf/nvmf_int.h"
 
@@ -16,6 +20,7 @@
 #define DISCOVERY_IDLE_NS (120 * SECOND_NS) /* without keep alive */
 #define OLD_QUEUE_NS      (SECOND_NS / 20)  /* wait for the old connection of a queue ... */
 #define OLD_QUEUE_TRIES   20u               /* ... so often */
+#define LEAVING_TRIES     200u              /* and for the host's old association: 10 s */
 
 /* ------------------------------------------------------------------ life */
 
@@ -204,6 +209,32 @@ static void associate(struct nvmf_conn *conn, struct nvmf_ctrlr *ctrlr, struct n
     req->dw0 = ctrlr->cntlid;
 }
 
+static void connect_again(struct rt_timer *timer);
+
+/* Connect waits for something that ends soon; false: it has waited long enough. */
+static bool connect_later(struct nvmf_req *req, unsigned n_tries_max)
+{
+    struct nvmf_conn *conn = req->conn;
+    if (++conn->n_connect_tries > n_tries_max)
+        return false;
+    conn->connect_req = req;
+    conn->rx_paused = true;
+    conn->connect_timer.fire = connect_again;
+    rt_timer_start(&conn->connect_timer, OLD_QUEUE_NS);
+    return true;
+}
+
+static bool is_leaving(const struct nvmf_subsystem *sub, const struct nvme_connect_data *data)
+{
+    ash_list_for_each (item, &sub->ctrlrs) {
+        const struct nvmf_ctrlr *ctrlr = ash_list_entry(item, struct nvmf_ctrlr, link);
+        if (ctrlr->dying && memcmp(ctrlr->hostid, data->hostid, 16) == 0 &&
+            strcmp(ctrlr->hostnqn, data->hostnqn) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void connect_admin(struct nvmf_req *req, struct nvmf_subsystem *sub)
 {
     struct nvmf_conn *conn = req->conn;
@@ -216,6 +247,11 @@ static void connect_admin(struct nvmf_req *req, struct nvmf_subsystem *sub)
     }
     if (ash_le16_get(data->cntlid) != NVME_CNTLID_DYNAMIC) {
         BAD_DATA(req, cntlid);
+        return;
+    }
+    if (is_leaving(sub, data)) {
+        if (!connect_later(req, LEAVING_TRIES))
+            nvmf_fail(req, NVME_SC_CONNECT_BUSY);
         return;
     }
     if (nvmf_conn_make_slots(conn, (uint16_t)(sqsize + 1 + NVMF_AERL + 1))) {
@@ -314,14 +350,8 @@ static void connect_io(struct nvmf_req *req, struct nvmf_subsystem *sub)
         nvmf_fail(req, NVME_SC_QUEUE_ID | NVME_STATUS_DNR);
     } else if (ctrlr->io[qid - 1]) {
         /* The old connection may be on its way out. */
-        if (++conn->n_connect_tries > OLD_QUEUE_TRIES) {
+        if (!connect_later(req, OLD_QUEUE_TRIES))
             nvmf_fail(req, NVME_SC_QUEUE_ID | NVME_STATUS_DNR);
-            return;
-        }
-        conn->connect_req = req;
-        conn->rx_paused = true;
-        conn->connect_timer.fire = connect_again;
-        rt_timer_start(&conn->connect_timer, OLD_QUEUE_NS);
     } else if (nvmf_conn_make_slots(conn, (uint16_t)(sqsize + 1))) {
         nvmf_fail(req, NVME_SC_CONNECT_BUSY);
     } else {

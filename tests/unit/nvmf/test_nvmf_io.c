@@ -417,6 +417,139 @@ static int slow_reader(struct tw *w)
 }
 NVMF_TEST(slow_reader, 2)
 
+/* Take a command id that is not used otherwise; the reply is for whoever waits for it. */
+static bool start_write(struct cl *c, uint64_t slba, const void *data, uint16_t cid)
+{
+    struct nvme_sqe sqe = cl_rw(NVME_IO_WRITE, slba, 8, 0);
+    sqe.cid = ash_le16(cid);
+    sqe.flags = NVME_PSDT_SGL;
+    sqe.sgl.type = NVME_SGL_BLOCK_OFFSET;
+    sqe.sgl.length = ash_le32(4096);
+    return cl_command(c, &sqe, data, 4096);
+}
+
+static int wait_writes(struct tw *w, unsigned n)
+{
+    for (unsigned i = 0; i < 5000 && w->dev.n_writes < n; i++)
+        rt_sleep_ns(100000);
+    CHECK(w->dev.n_writes == n);
+    return 0;
+}
+
+struct knock { /* a host that comes back */
+    struct tw *w;
+    struct cl a;
+    uint8_t hostid;
+    uint32_t status;
+    struct rt_event done;
+};
+
+static void knock_task(void *arg)
+{
+    struct knock *k = arg;
+    int rc = cl_open(k->w, &k->a);
+    memset(k->a.hostid, k->hostid, sizeof(k->a.hostid));
+    if (rc == 0)
+        rc = cl_ic(&k->a, 0, 0);
+    if (rc == 0)
+        rc = cl_connect_sqe(&k->a, 0, 31);
+    k->status = cl_status(&k->a);
+    rt_event_set(&k->done, rc);
+}
+
+static int knock(struct knock *k, struct tw *w, uint8_t hostid)
+{
+    *k = (struct knock){.w = w, .hostid = hostid, .status = UINT32_MAX, .done = RT_EVENT_INIT};
+    return rt_task_spawn("knock", knock_task, k);
+}
+
+/* A host is cut off while its write is in the device, and comes back: it is let in when the write
+ * has ended, so that what it sends again comes later. Others do not wait for that. */
+static int comes_back(struct tw *w)
+{
+    struct cl a, c;
+    struct knock same, other;
+    uint8_t data[4096];
+    memset(data, 1, sizeof(data));
+    TRY(cl_admin(w, &a));
+    TRY(cl_io(&a, &c, 1));
+    w->dev.hold_to = DEV_BYTES;
+    w->dev.hold = true;
+    CHECK(start_write(&c, 0, data, 1));
+    TRY(wait_writes(w, 1));
+    cl_close(&c);
+    cl_close(&a);
+    rt_sleep_ns(10000000);
+    TRY(knock(&same, w, 0x11));
+    TRY(knock(&other, w, 0x22));
+    TRY(rt_event_wait(&other.done));
+    CHECK(other.status == 0);
+    rt_sleep_ns(200000000);
+    CHECK(same.status == UINT32_MAX);
+    tdev_release(&w->dev);
+    TRY(rt_event_wait(&same.done));
+    CHECK(same.status == 0 && w->dev.mem[0] == 1);
+    cl_close(&same.a);
+    cl_close(&other.a);
+    return tw_wait_conns(w, 0);
+}
+NVMF_TEST(comes_back, 1)
+
+/* The device never ends it: the host is told that the controller is busy, and may try again. */
+static int comes_back_in_vain(struct tw *w)
+{
+    struct cl a, c;
+    struct knock same;
+    uint8_t data[4096] = {0};
+    TRY(cl_admin(w, &a));
+    TRY(cl_io(&a, &c, 1));
+    w->dev.hold_to = DEV_BYTES;
+    w->dev.hold = true;
+    CHECK(start_write(&c, 0, data, 1));
+    TRY(wait_writes(w, 1));
+    cl_close(&c);
+    cl_close(&a);
+    rt_sleep_ns(10000000);
+    uint64_t begin = rt_now_ns();
+    TRY(knock(&same, w, 0x11));
+    TRY(rt_event_wait(&same.done));
+    CHECK(same.status == NVME_SC_CONNECT_BUSY);
+    CHECK(rt_now_ns() - begin >= 9000000000 && rt_now_ns() - begin < 12000000000);
+    tdev_release(&w->dev);
+    cl_close(&same.a);
+    return tw_wait_conns(w, 0);
+}
+NVMF_SIM_TEST(comes_back_in_vain, 1)
+
+/* Disabled with a write in the device: ready goes away when the write has ended. */
+static int disable_drains(struct tw *w)
+{
+    struct cl a, c;
+    uint8_t data[4096] = {0};
+    uint64_t csts = 0;
+    TRY(cl_admin(w, &a));
+    TRY(cl_io(&a, &c, 1));
+    w->dev.hold_to = DEV_BYTES;
+    w->dev.hold = true;
+    CHECK(start_write(&c, 0, data, 1));
+    TRY(wait_writes(w, 1));
+    TRY(cl_prop_set(&a, NVME_PROP_CC, CC_ON & ~NVME_CC_EN));
+    CHECK(cl_status(&a) == 0 && cl_is_closed(&c));
+    rt_sleep_ns(10000000);
+    TRY(cl_prop_get(&a, NVME_PROP_CSTS, false, &csts));
+    CHECK(csts == NVME_CSTS_RDY);
+    tdev_release(&w->dev);
+    for (unsigned i = 0; i < 5000 && csts; i++) {
+        rt_sleep_ns(100000);
+        TRY(cl_prop_get(&a, NVME_PROP_CSTS, false, &csts));
+    }
+    CHECK(csts == 0);
+    cl_close(&c);
+    cl_close(&a);
+    return tw_wait_conns(w, 0);
+}
+NVMF_TEST(disable_drains, 1)
+
 /* The connection goes at any byte of a write: the device gets all of it or nothing. */
 static int cut_anywhere(struct tw *w)
 {
@@ -452,10 +585,20 @@ NVMF_SIM_TEST(cut_anywhere, 2)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        NVMF_TESTS(read_write),        NVMF_TESTS(by_pieces),         NVMF_TESTS(flow_control),
-        NVMF_TESTS(zeroes_dsm_verify), NVMF_TESTS(compare_and_fused), NVMF_TESTS(device_errors),
-        NVMF_TESTS(out_of_order),      NVMF_TESTS(namespace_goes),    NVMF_TESTS(resize),
-        NVMF_TESTS(slow_reader),       NVMF_SIM_TESTS(cut_anywhere),
+        NVMF_TESTS(read_write),
+        NVMF_TESTS(by_pieces),
+        NVMF_TESTS(flow_control),
+        NVMF_TESTS(zeroes_dsm_verify),
+        NVMF_TESTS(compare_and_fused),
+        NVMF_TESTS(device_errors),
+        NVMF_TESTS(out_of_order),
+        NVMF_TESTS(namespace_goes),
+        NVMF_TESTS(resize),
+        NVMF_TESTS(slow_reader),
+        NVMF_SIM_TESTS(cut_anywhere),
+        NVMF_TESTS(comes_back),
+        NVMF_SIM_TESTS(comes_back_in_vain),
+        NVMF_TESTS(disable_drains),
     };
     return cmocka_run_group_tests_name("nvmf_io", tests, NULL, NULL);
 }

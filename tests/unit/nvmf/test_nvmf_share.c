@@ -251,6 +251,46 @@ static int unwritten(struct sw *w)
     return tw_wait_conns(&w->tw, 0);
 }
 
+/* Snapshots while writes are on their way: each write is acknowledged, and is there. */
+static int snapshots_under_writes(struct sw *w)
+{
+    enum { N = 32, ROUNDS = 6 };
+    struct cl a, c;
+    struct ash_err err = {0};
+    struct volume *snap;
+    uint8_t data[4096];
+    struct pdu *p = malloc(sizeof(*p));
+    TRY(open_share(w, &a, &c));
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        char name[16];
+        memset(data, (int)round, sizeof(data));
+        for (unsigned i = 0; i < N; i++) {
+            struct nvme_sqe sqe = cl_rw(NVME_IO_WRITE, i * 64, 8, 0);
+            sqe.cid = ash_le16((uint16_t)i);
+            sqe.flags = NVME_PSDT_SGL;
+            sqe.sgl.type = NVME_SGL_BLOCK_OFFSET;
+            sqe.sgl.length = ash_le32(4096);
+            CHECK(cl_command(&c, &sqe, data, 4096));
+            if (i % 8 == round % 8)
+                rt_yield();
+        }
+        snprintf(name, sizeof(name), "snap%u", round);
+        TRY(volume_snapshot(volume_find(w->pools, "tank/vol"), name, NULL, &snap, &err));
+        for (unsigned i = 0; i < N; i++) {
+            TRY(cl_get(&c, p));
+            CHECK(p->hdr.type == NVME_PDU_CAPSULE_RESP && !ash_le16_get(p->resp.cqe.status));
+        }
+        for (unsigned i = 0; i < N; i++) {
+            TRY(cl_read(&c, i * 64, data, sizeof(data)));
+            CHECK(cl_status(&c) == 0 && data[0] == round && data[4095] == round);
+        }
+    }
+    free(p);
+    cl_close(&a);
+    cl_close(&c);
+    return tw_wait_conns(&w->tw, 0);
+}
+
 /* Growing is told; shrinking under a host is refused; deleting takes the share with it. */
 static int resized_and_deleted(struct sw *w)
 {
@@ -290,6 +330,7 @@ static int resized_and_deleted(struct sw *w)
 LIFE(pool_fills)
 LIFE(unwritten)
 LIFE(resized_and_deleted)
+LIFE(snapshots_under_writes)
 
 int main(void)
 {
@@ -298,6 +339,7 @@ int main(void)
         cmocka_unit_test(pool_fills_life),
         cmocka_unit_test(unwritten_life),
         cmocka_unit_test(resized_and_deleted_life),
+        cmocka_unit_test(snapshots_under_writes_life),
     };
     return cmocka_run_group_tests_name("nvmf_share", tests, NULL, NULL);
 }
