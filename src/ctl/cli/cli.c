@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "ctl/cli/cmd.h"
+#include "ctl/lvm/lvmcmd.h"
 
 /* --------------------------------------------------------------- output */
 
@@ -322,8 +323,14 @@ int cli_main(const struct cli_host *host, int argc, char **argv)
     const char *self = argc > 0 ? strrchr(argv[0], '/') : NULL;
     self = self ? self + 1 : argc > 0 ? argv[0] : "ashlar";
     int n_words = 0, rc;
+    if (argc > 0 && (!strcmp(self, "lvm") || lvmcmd_find(self))) {
+        argv[0] = (char *)self; /* a link to us, called as the command */
+        return lvmcmd_main(host, argc, argv);
+    }
     argc -= argc > 0;
     argv++;
+    if (argc > 0 && !strcmp(argv[0], "lvm"))
+        return lvmcmd_main(host, argc, argv);
     if (!strcmp(self, "ashlard") || !strcmp(self, "spdk_tgt")) {
         cli.cmd = cmd_named("serve");
     } else if (argc == 0) {

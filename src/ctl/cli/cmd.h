@@ -154,6 +154,7 @@ int cli_copy(struct cli *cli, struct ash_err *err);
 int cli_run(struct cli *cli, struct ash_err *err);
 int cli_demo(struct cli *cli, struct ash_err *err);
 int cli_bench(struct cli *cli, struct ash_err *err);
+int cli_lvm(struct cli *cli, struct ash_err *err);
 int cli_pool_create(struct cli *cli, struct ash_err *err);
 int cli_pool_import(struct cli *cli, struct ash_err *err);
 int cli_pool_export(struct cli *cli, struct ash_err *err);

@@ -189,6 +189,14 @@ const struct cli_cmd cli_cmds[] = {
      "  ashlar bench nbd://127.0.0.1/vol1 --rw randwrite --bs 4K --server-pid 4711",
      cli_bench},
 
+    {"lvm", "COMMAND [ARGUMENT]...", 0, 64, CLI_C_NO_WORLD, NULL,
+     "LVM's own commands on LVM2 disks: lvs, vgs, pvs ...",
+     "The commands of LVM2 by their names, with its options, output and exit codes, on files and "
+     "devices, without device-mapper and without root. Also as links called lvs, vgs and so on. "
+     "--devices LIST or $ASHLAR_LVM_DEVICES says which files and devices to look at. `ashlar lvm "
+     "help` lists the commands.",
+     "  ashlar lvm lvs --devices disk0.img:disk1.img -o+devices", cli_lvm},
+
     {"pool create", "NAME DISK", 2, 2, CALL, pool_create_opts, "make a pool on a blank disk",
      "The disk must be blank: one that holds anything recognisable, or cannot be read, is refused "
      "unless --force is given.",

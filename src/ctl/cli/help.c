@@ -10,7 +10,7 @@ static const struct {
     const char *title, *first, *last; /* names of the first and last command of the group */
 } groups[] = {
     {"The daemon", "serve", "rpc"},
-    {"Without a daemon", "look", "bench"},
+    {"Without a daemon", "look", "lvm"},
     {"Pools", "pool create", "pool show"},
     {"Volumes", "volume create", "volume list"},
     {"Snapshots and clones", "snapshot create", "clone create"},

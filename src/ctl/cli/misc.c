@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ctl/cli/cmd.h"
+#include "ctl/lvm/lvmcmd.h"
 #include "export/fuse/fuse.h"
 #include "pool/lvs/check.h"
 
@@ -80,6 +81,12 @@ static void help_uri(struct ash_buf *out)
     }
 }
 
+/* "lvm lvs": the LVM command of the arguments; NULL: they are none. */
+static const struct lvmcmd_cmd *lvm_cmd_of(const struct cli *cli)
+{
+    return cli->n_args == 2 && !strcmp(cli->args[0], "lvm") ? lvmcmd_find(cli->args[1]) : NULL;
+}
+
 int cli_help(struct cli *cli, struct ash_err *err)
 {
     int n_words = 0;
@@ -89,6 +96,11 @@ int cli_help(struct cli *cli, struct ash_err *err)
     }
     if (!strcmp(cli->args[0], "uri")) {
         help_uri(&cli->out);
+        return CLI_DONE;
+    }
+    const struct lvmcmd_cmd *lvm = lvm_cmd_of(cli);
+    if (lvm) {
+        lvmcmd_help(lvm, &cli->out);
         return CLI_DONE;
     }
     const struct cli_cmd *cmd = cli_find_cmd((int)cli->n_args, cli->args, &n_words);
@@ -123,6 +135,11 @@ int cli_man(struct cli *cli, struct ash_err *err)
         cli_man_all(&cli->out);
         return CLI_DONE;
     }
+    const struct lvmcmd_cmd *lvm = lvm_cmd_of(cli);
+    if (lvm) {
+        lvmcmd_man(lvm, &cli->out);
+        return CLI_DONE;
+    }
     const struct cli_cmd *cmd = cli_find_cmd((int)cli->n_args, cli->args, &n_words);
     if (!cmd)
         return ash_err_set(err, ASH_E_USAGE, cli->args[0], "'%s' is no command", cli->args[0]);
@@ -137,5 +154,15 @@ int cli_commands(struct cli *cli, struct ash_err *err)
         if (!(c->flags & CLI_C_HIDDEN))
             cli_out(cli, "%s\n", c->name);
     }
+    for (const struct lvmcmd_cmd *c = lvmcmd_cmds; c->name; c++)
+        cli_out(cli, "lvm %s\n", c->name);
+    return CLI_DONE;
+}
+
+/* Without a command; those with one never come here (cli_main). */
+int cli_lvm(struct cli *cli, struct ash_err *err)
+{
+    (void)err;
+    lvmcmd_list(&cli->out);
     return CLI_DONE;
 }
