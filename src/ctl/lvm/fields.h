@@ -177,4 +177,3 @@
 {"cache_settings", REP_SEG, "CacheSettings", REP_LIST, 18, get_nothing, "caches: settings"},
 {"pvseg_start", REP_PVSEG, "Start", REP_NUM, 0, get_pvseg_start, "first extent"},
 {"pvseg_size", REP_PVSEG, "SSize", REP_NUM, 0, get_pvseg_size, "extents"},
-/* clang-format on */
