@@ -46,7 +46,6 @@ struct crash_view {
     struct crash_volume v[CRASH_N_VOLUMES];
     size_t n;
     uint8_t *arena;
-    size_t arena_bytes;
 };
 
 void crash_view_free(struct crash_view *view);

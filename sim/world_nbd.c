@@ -66,6 +66,7 @@ static int shake_hands(struct client *c, const char *name)
     put_be(buf + 4, 0x49484156454f5054ull, 8);
     put_be(buf + 12, 1, 4); /* EXPORT_NAME */
     put_be(buf + 16, n_name, 4);
+    /* on the wire, with its length. NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
     memcpy(buf + 20, name, n_name);
     rc = say(c, buf, 20 + n_name);
     return rc ? rc : hear(c, buf, 10);
@@ -140,7 +141,7 @@ static int do_read(struct client *c, uint64_t block, uint64_t n, uint8_t *buf)
         struct ash_buf may = {0};
         ora_tell(v, block + i, &may);
         sim_wrong(c->w, "volume %s block %llu reads %016llx over NBD, not one of: %s", v->name,
-                  (unsigned long long)(block + i), (unsigned long long)tag, ash_buf_text(&may));
+                  (unsigned long long)block + i, (unsigned long long)tag, ash_buf_text(&may));
         ash_buf_free(&may);
         break;
     }

@@ -44,6 +44,17 @@ static bool make_room(struct ash_buf *buf, size_t n_more)
     return true;
 }
 
+void ash_buf_reserve(struct ash_buf *buf, size_t n_bytes)
+{
+    if (buf->failed || n_bytes <= buf->n_room - buf->n_bytes)
+        return;
+    char *data = ash_mem_grow(buf->data, buf->n_room, buf->n_bytes + n_bytes);
+    if (!data)
+        return;
+    buf->data = data;
+    buf->n_room = buf->n_bytes + n_bytes;
+}
+
 void ash_buf_add(struct ash_buf *buf, const void *data, size_t n_bytes)
 {
     if (!make_room(buf, n_bytes))

@@ -17,6 +17,8 @@ struct ash_buf {
 
 void ash_buf_free(struct ash_buf *buf);  /* frees and zeroes; usable with ASH_CLEANUP */
 void ash_buf_reset(struct ash_buf *buf); /* empties, keeps the memory */
+/* Room for n_bytes more at once: a hint, for long texts. Without memory nothing happens. */
+void ash_buf_reserve(struct ash_buf *buf, size_t n_bytes);
 void ash_buf_add(struct ash_buf *buf, const void *data, size_t n_bytes);
 void ash_buf_str(struct ash_buf *buf, const char *text);
 void ash_buf_chr(struct ash_buf *buf, char c);

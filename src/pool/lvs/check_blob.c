@@ -113,6 +113,7 @@ void ck_xattr_set(struct ck *ck, struct ck_blob *blob, bool internal, const char
     ASH_ASSERT(n_name + n_bytes <= LVS_XATTR_BYTES_MAX);
     if (!copy)
         return;
+    /* with its length. NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
     memcpy(copy, name, n_name);
     memcpy(copy + n_name, value, n_bytes);
     struct ck_xattr *x = (struct ck_xattr *)(uintptr_t)ck_xattr(blob, internal, name);

@@ -99,6 +99,7 @@ void ck_names(struct ck *ck)
     ASH_CLEANUP(ash_freep) struct keyed *uuids = calloc(ck->n_blobs + 1, sizeof(*uuids));
     ASH_CLEANUP(ash_freep) struct ash_uuid *keys = calloc(ck->n_blobs + 1, sizeof(*keys));
     if (!names || !uuids || !keys) {
+        /* all three: freed by its cleanup attribute. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         ck->rc = -ENOMEM;
         return;
     }
@@ -124,5 +125,7 @@ void ck_names(struct ck *ck)
             ck_find(ck, LVS_F_UUID_BAD, blob, blob->root_idx, CK_NONE, "%s", "");
     }
     find_duplicates(ck, names, n_names, LVS_F_NAME_DUP);
+    /* k: freed by its cleanup attribute. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     find_duplicates(ck, uuids, n_uuids, LVS_F_UUID_DUP);
+/* u: freed by its cleanup attribute. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 }

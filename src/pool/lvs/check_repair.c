@@ -172,6 +172,7 @@ static int fix_names(struct ck_fix *fix)
     ASH_CLEANUP(ash_freep)
     struct name_node *nodes = calloc(ck->n_blobs + 1, sizeof(*nodes));
     if (!nodes || ash_htab_init(&names) != 0)
+        /* nodes: freed by its cleanup attribute. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         return -ENOMEM;
     for (int pass = 0; pass < 2; pass++) { /* good names first: they stay */
         for (uint32_t i = 0; i < ck->n_blobs; i++) {

@@ -251,6 +251,7 @@ void ck_relations(struct ck *ck)
         while (n > 0)
             settle_parent(ck, path[--n]);
     }
+    /* path: freed by its cleanup attribute. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 }
 
 /* ---- owners (11.6) ---- */
@@ -290,7 +291,7 @@ static void claim_blob(struct ck *ck, struct ck_blob *blob)
             }
             ck->claim_budget--;
             ck_find(ck, LVS_F_CLUSTER_CROSSLINK, blob, CK_NONE, cluster,
-                    "index %llu; also of blob %#llx", (unsigned long long)(seg->start + i),
+                    "index %llu; also of blob %#llx", (unsigned long long)seg->start + i,
                     (unsigned long long)ck->blobs[ck->cluster_owner[cluster] - 1].id);
         }
     }

@@ -305,6 +305,7 @@ static int prepare_attributes(struct lvs_volume *v, const char *name,
 {
     char value[LVS_NAME_BYTES] = {0}, text[ASH_UUID_TEXT_BYTES];
     struct ash_uuid uuid = opts->uuid;
+    /* with its length. NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
     memcpy(value, name, strlen(name));
     if (ash_uuid_is_nil(&uuid))
         rt_random_uuid(&uuid);
