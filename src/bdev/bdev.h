@@ -151,6 +151,11 @@ void bdev_area(struct bdev_channel *ch, uint64_t offset, uint64_t length,
  * is being changed and must not be looked at. */
 bool bdev_ancestor(struct bdev *bdev, uint32_t depth, const char **ret_name, uint64_t *ret_id);
 uint32_t bdev_ancestor_depth(struct bdev_channel *ch, uint64_t id);
+/* Is a device of the kind that match tells among upper and all that it reads from, through however
+ * many layers? Also true for towers of more than 64 layers. Who puts a device under another asks
+ * this first: a ring would send its reads round for ever. Control reactor. */
+bool bdev_reaches(struct bdev *upper, bool (*match)(struct bdev *bdev, const void *arg),
+                  const void *arg);
 
 /* ------------------------------------------------------------ devices */
 
@@ -170,6 +175,9 @@ struct bdev_ops {
     bool (*ancestor)(struct bdev *bdev, uint32_t depth, const char **ret_name, uint64_t *ret_id);
     /* Its depth now, on the channel's reactor; 0: it is an ancestor no more. */
     uint32_t (*ancestor_depth)(struct bdev_channel *ch, uint64_t id);
+    /* The idx-th device that this one reads from now; NULL: no more. Control reactor. NULL: none.
+     */
+    struct bdev *(*lower)(struct bdev *bdev, unsigned idx);
     /* After the last close, names gone: free everything, bdev included. */
     void (*destroy)(struct bdev *bdev) ASH_MAY_WAIT;
     /* Ask what lies below for its present size and call bdev_resized. NULL: nothing to ask. */

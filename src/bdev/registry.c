@@ -441,3 +441,26 @@ void *bdev_desc_user(const struct bdev_desc *desc)
 {
     return desc->user;
 }
+
+/* ------------------------------------------------------------------ rings */
+
+enum { N_LAYERS_MAX = 64 };
+
+static bool reaches(struct bdev *upper, bool (*match)(struct bdev *bdev, const void *arg),
+                    const void *arg, unsigned n_layers)
+{
+    struct bdev *next;
+    if (n_layers == N_LAYERS_MAX || match(upper, arg))
+        return true;
+    for (unsigned i = 0; upper->ops->lower && (next = upper->ops->lower(upper, i)) != NULL; i++)
+        if (reaches(next, match, arg, n_layers + 1))
+            return true;
+    return false;
+}
+
+bool bdev_reaches(struct bdev *upper, bool (*match)(struct bdev *bdev, const void *arg),
+                  const void *arg)
+{
+    bdev_assert_control();
+    return reaches(upper, match, arg, 0);
+}

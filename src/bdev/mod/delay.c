@@ -86,6 +86,7 @@ static const struct bdev_ops delay_ops = {
     .channel_fini = vbdev_channel_fini,
     .area = vbdev_area,
     .destroy = delay_destroy,
+    .lower = vbdev_base,
     .dump = delay_dump,
 };
 

@@ -272,6 +272,7 @@ static const struct bdev_ops error_ops = {
     .channel_fini = vbdev_channel_fini,
     .area = vbdev_area,
     .destroy = error_destroy,
+    .lower = vbdev_base,
     .dump = error_dump,
 };
 

@@ -101,6 +101,7 @@ static const struct bdev_ops log_ops = {
     .channel_fini = vbdev_channel_fini,
     .area = vbdev_area,
     .destroy = log_destroy,
+    .lower = vbdev_base,
     .dump = log_dump,
 };
 

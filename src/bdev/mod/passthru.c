@@ -30,6 +30,7 @@ static const struct bdev_ops pt_ops = {
     .channel_fini = vbdev_channel_fini,
     .area = vbdev_area,
     .destroy = pt_destroy,
+    .lower = vbdev_base,
     .dump = pt_dump,
 };
 

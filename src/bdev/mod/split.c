@@ -83,6 +83,7 @@ static const struct bdev_ops part_ops = {
     .channel_fini = vbdev_channel_fini,
     .area = part_area,
     .destroy = part_destroy,
+    .lower = vbdev_base,
     .dump = part_dump,
 };
 

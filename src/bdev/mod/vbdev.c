@@ -140,6 +140,11 @@ void vbdev_channel_fini(struct bdev_channel *ch)
     bdev_channel_put(vbdev_lower(ch));
 }
 
+struct bdev *vbdev_base(struct bdev *bdev, unsigned idx)
+{
+    return idx == 0 ? vbdev_of(bdev)->base : NULL;
+}
+
 void vbdev_area(struct bdev_channel *ch, uint64_t offset, uint64_t length, struct bdev_area *ret)
 {
     bdev_area(vbdev_lower(ch), offset, length, ret);

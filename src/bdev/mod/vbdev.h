@@ -54,6 +54,7 @@ void vbdev_derive_uuid(struct vbdev *v, const struct ash_uuid *given, const char
 bool vbdev_supports(struct bdev *bdev, enum bdev_io_type type);
 int vbdev_channel_init(struct bdev_channel *ch);
 void vbdev_channel_fini(struct bdev_channel *ch);
+struct bdev *vbdev_base(struct bdev *bdev, unsigned idx);
 void vbdev_area(struct bdev_channel *ch, uint64_t offset, uint64_t length, struct bdev_area *ret);
 static inline struct vbdev *vbdev_of(const struct bdev *bdev)
 {

@@ -163,6 +163,12 @@ static void verify_destroy(struct bdev *bdev)
     disk_free(disk_of(bdev));
 }
 
+static struct bdev *verify_lower(struct bdev *bdev, unsigned idx)
+{
+    struct verify_disk *d = disk_of(bdev);
+    return idx == 0 ? d->v.base : idx == 1 ? bdev_desc_bdev(d->other_desc) : NULL;
+}
+
 static void verify_dump(struct bdev *bdev, struct ash_jsonw *w)
 {
     struct verify_disk *d = disk_of(bdev);
@@ -178,6 +184,7 @@ static const struct bdev_ops verify_ops = {
     .channel_init = channel_init,
     .channel_fini = channel_fini,
     .destroy = verify_destroy,
+    .lower = verify_lower,
     .dump = verify_dump,
 };
 

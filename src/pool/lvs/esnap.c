@@ -38,10 +38,16 @@ void lvs_tree_bdevs(struct lvs_volume *root)
         if (v->state == VOLUME_OK && !v->has_bdev && !v->is_deleting && !v->store->is_closing)
             (void)lvs_bdev_register(v, NULL);
     }
-    /* from the leaves up: a volume's channels hold what lies above */
-    for (struct lvs_volume *v = lvs_tree_last(root); v; v = lvs_tree_prev(root, v))
-        if (v->state != VOLUME_OK && v->has_bdev)
-            lvs_bdev_unregister(v);
+}
+
+static bool is_degraded(struct lvs_volume *v, const void *arg)
+{
+    return v->state == VOLUME_DEGRADED;
+}
+
+void lvs_degraded_leave(struct lvs_store *s)
+{
+    lvs_bdevs_leave(s, is_degraded, NULL);
 }
 
 /* The device goes: everything that reads it loses its bdev first, then we let go. */
@@ -49,6 +55,22 @@ struct loss {
     struct lvs_store *s;
     struct bdev_desc *desc;
 };
+
+/* Its channels may hold channels of the device. */
+static bool reads(struct lvs_volume *v, const void *desc)
+{
+    return atomic_load_explicit(&v->chain_desc, memory_order_relaxed) == desc;
+}
+
+/* While bdevs went, volumes may have got other parents, who were seen as having a bdev still. */
+static void give_back(struct lvs_store *s)
+{
+    ash_list_for_each (l, &s->volumes) {
+        struct lvs_volume *v = ash_list_entry(l, struct lvs_volume, link);
+        if (v->state == VOLUME_OK && !v->has_bdev && !v->op && !s->is_closing)
+            (void)lvs_bdev_register(v, NULL);
+    }
+}
 
 static void loss_task(void *arg)
 {
@@ -59,9 +81,14 @@ static void loss_task(void *arg)
         struct lvs_volume *v = ash_list_entry(l, struct lvs_volume, link);
         if (v->esnap_desc != loss->desc)
             continue;
-        v->esnap_desc = NULL; /* so that lvs_state_update says degraded */
-        lvs_tree_bdevs(v);
+        v->esnap_desc = NULL;
+        for (struct lvs_volume *below = v; below; below = lvs_tree_next(v, below))
+            lvs_state_update(below);
+        uint64_t seq = s->tree_seq;
+        lvs_bdevs_leave(s, reads, loss->desc);
         bdev_close(loss->desc);
+        if (s->tree_seq != seq)
+            give_back(s);
         break;
     }
     rt_mutex_unlock(&s->tree_lock);

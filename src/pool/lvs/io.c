@@ -581,6 +581,15 @@ static void io_destroy(struct bdev *bdev)
     rt_waitq_wake_all(&v->store->bdev_q);
 }
 
+static struct bdev *io_lower(struct bdev *bdev, unsigned idx)
+{
+    struct lvs_volume *v = ash_container_of(bdev, struct lvs_volume, bdev);
+    struct lvs_volume *owner = lvs_esnap_owner(v);
+    if (idx == 0)
+        return bdev_desc_bdev(v->store->desc);
+    return idx == 1 && owner && owner->esnap_desc ? bdev_desc_bdev(owner->esnap_desc) : NULL;
+}
+
 static void io_dump(struct bdev *bdev, struct ash_jsonw *w)
 {
     const struct lvs_volume *v = ash_container_of(bdev, struct lvs_volume, bdev);
@@ -615,6 +624,7 @@ static const struct bdev_ops lvol_ops = {
     .ancestor = io_ancestor,
     .ancestor_depth = io_ancestor_depth,
     .destroy = io_destroy,
+    .lower = io_lower,
     .dump = io_dump,
 };
 
@@ -670,6 +680,27 @@ void lvs_bdev_unregister(struct lvs_volume *v)
     else /* somebody else is at it: he who asks here may rely on the end of it, too */
         while (v->has_bdev)
             rt_waitq_wait(&v->store->bdev_q);
+}
+
+void lvs_bdevs_leave(struct lvs_store *s, bool (*leaves)(struct lvs_volume *v, const void *arg),
+                     const void *arg)
+{
+    ASH_ASSERT(s->tree_lock.owner == rt_task_self());
+    struct ash_list *l = s->volumes.prev;
+    while (l != &s->volumes) {
+        struct lvs_volume *v = ash_list_entry(l, struct lvs_volume, link);
+        uint64_t seq = s->n_unlinked;
+        if (!v->has_bdev || !leaves(v, arg)) {
+            l = l->prev;
+            continue;
+        }
+        rt_mutex_unlock(&s->tree_lock);
+        if (bdev_unregister(&v->bdev) != 0) /* somebody else is at it; v may go with the bdev */
+            rt_waitq_wait(&s->bdev_q);
+        rt_mutex_lock(&s->tree_lock);
+        if (s->n_unlinked != seq)
+            l = s->volumes.prev;
+    }
 }
 
 static void module_examine_config(struct bdev_mgr *mgr, struct bdev *bdev)

@@ -156,7 +156,7 @@ struct lvs_volume {
     const char *op; /* the locked operation; NULL: none */
     bool is_deleting;
     bool has_unknown_clone; /* making one failed, and its root may be on the disk */
-    bool is_orphan; /* while loading: a half-done snapshot whose parent is not there */
+    bool is_orphan;         /* while loading: a half-done snapshot whose parent is not there */
     struct bdev bdev;
     bool has_bdev;
     bool is_frozen;                /* by lvs_freeze_tree */
@@ -205,6 +205,7 @@ struct lvs_store {
     struct lvs_volume **by_root; /* [md_len], mostly never touched */
     bool has_esnaps;             /* has or had volumes with an external parent */
     size_t n_volumes;
+    uint64_t n_unlinked; /* volumes that have left the list, ever */
     struct ash_htab by_name, by_uid;
 
     struct rt_mutex md_lock;
@@ -452,6 +453,11 @@ extern struct bdev_module lvs_uri_module; /* uri.c */
 int lvs_bdev_register(struct lvs_volume *v, struct ash_err *err) ASH_MAY_WAIT;
 /* Holders are told and awaited. */
 void lvs_bdev_unregister(struct lvs_volume *v) ASH_MAY_WAIT;
+/* The same for each volume of the store that leaves() names. tree_lock is held, but not while a
+ * bdev goes: a holder may be a volume of another pool, and so on back to this one, whose own
+ * external devices cannot be let go without the lock. */
+void lvs_bdevs_leave(struct lvs_store *s, bool (*leaves)(struct lvs_volume *v, const void *arg),
+                     const void *arg) ASH_MAY_WAIT;
 /* The chain above v has changed (quiesced): channels take what they need anew. */
 void lvs_bdev_refresh(struct lvs_volume *v) ASH_MAY_WAIT;
 /* Quiesce v and every volume below it; what was in flight has ended. */
@@ -572,8 +578,10 @@ void lvs_esnap_examine(struct pool_mgr *pools, struct bdev *bdev) ASH_MAY_WAIT;
 struct lvs_volume *lvs_esnap_owner(const struct lvs_volume *v);
 /* ok, or degraded when the chain ends in an external device that is missing */
 void lvs_state_update(struct lvs_volume *v);
-/* Register or unregister the bdevs of v and everything below as their state asks. */
+/* Find the states of v and everything below, and register the bdevs of those that are well. */
 void lvs_tree_bdevs(struct lvs_volume *v) ASH_MAY_WAIT;
+/* Degraded volumes lose their bdevs. As lvs_bdevs_leave. */
+void lvs_degraded_leave(struct lvs_store *s) ASH_MAY_WAIT;
 
 /* create.c: onto the open base device; what is recognisable there is refused unless forced */
 int lvs_store_format(struct lvs_store *s, const char *name, const struct pool_create_opts *opts,

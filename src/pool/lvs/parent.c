@@ -132,7 +132,8 @@ static int link_root(const struct lvs_volume *v, const struct new_parent *p, str
 }
 
 /* Commit the link and change it in memory. The external device that v had is closed; desc (may be
- * NULL) is the one it gets. tree_lock held. */
+ * NULL) is the one it gets. tree_lock held, and let go of while bdevs of volumes go that are
+ * degraded now. */
 static int change_parent(struct lvs_volume *v, const struct new_parent *p, struct bdev_desc *desc)
 {
     struct lvs_store *s = v->store;
@@ -159,8 +160,10 @@ static int change_parent(struct lvs_volume *v, const struct new_parent *p, struc
     lvs_thaw_tree(v);
     if (old_desc)
         bdev_close(old_desc);
-    if (rc == 0)
+    if (rc == 0) {
         lvs_tree_bdevs(v);
+        lvs_degraded_leave(s);
+    }
     return rc;
 }
 
@@ -301,6 +304,17 @@ int lvs_volume_set_parent(struct volume *vol, struct volume *snap_vol, struct as
     return rc;
 }
 
+/* Does it read what v reads? Clones of v do as well. */
+static bool reads_through(struct bdev *bdev, const void *v)
+{
+    if (bdev->module != &lvs_bdev_module)
+        return false;
+    const struct lvs_volume *p = ash_container_of(bdev, struct lvs_volume, bdev);
+    while (p && p != v)
+        p = p->parent;
+    return p != NULL;
+}
+
 int lvs_volume_set_parent_bdev(struct volume *vol, const char *bdev_name, struct ash_err *err)
 {
     struct lvs_volume *v = lvs_of_volume(vol);
@@ -315,9 +329,9 @@ int lvs_volume_set_parent_bdev(struct volume *vol, const char *bdev_name, struct
     if (rc == 0) {
         struct bdev *bdev = bdev_desc_bdev(probe.esnap_desc);
         struct new_parent p = {.esnap_id = probe.esnap_id};
-        if (ash_uuid_equal(&bdev->uuid, &v->uuid))
+        if (ash_uuid_equal(&bdev->uuid, &v->uuid) || bdev_reaches(bdev, reads_through, v))
             rc = ash_err_set(err, ASH_E_VOLUME_BAD_PARENT, v->name,
-                             "volume '%s' cannot be its own parent", v->name);
+                             "device '%s' is or reads from volume '%s' itself", bdev_name, v->name);
         else if (bdev->size_bytes % v->store->cluster_bytes != 0)
             rc = ash_err_set(err, ASH_E_VOLUME_BAD_SIZE, bdev_name,
                              "size of device '%s' is not a multiple of the cluster size %u",

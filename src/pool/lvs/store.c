@@ -323,13 +323,15 @@ static int write_clean(struct lvs_store *s)
     return rc;
 }
 
-/* Leaves first, so that nobody's parent goes before him. The lock keeps the list as it is: an
- * operation that was running when the disk went may be deleting. */
+static bool any(struct lvs_volume *v, const void *arg)
+{
+    return true;
+}
+
 static void take_bdevs(struct lvs_store *s)
 {
     rt_mutex_lock(&s->tree_lock);
-    for (struct ash_list *l = s->volumes.prev; l != &s->volumes; l = l->prev)
-        lvs_bdev_unregister(ash_list_entry(l, struct lvs_volume, link));
+    lvs_bdevs_leave(s, any, NULL);
     rt_mutex_unlock(&s->tree_lock);
 }
 

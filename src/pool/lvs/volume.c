@@ -93,6 +93,7 @@ void lvs_volume_unlink(struct lvs_volume *v)
     ash_bitmap_clear(&v->store->roots, lvs_id_page(v->root.blob_id));
     v->store->by_root[lvs_id_page(v->root.blob_id)] = NULL;
     v->store->n_volumes--;
+    v->store->n_unlinked++;
 }
 
 void lvs_set_parent_link(struct lvs_volume *v, struct lvs_volume *parent)
