@@ -1,6 +1,7 @@
 # A thin front of Meson: one folder per build type, side by side.
 #   make            release build in build/         make debug|asan|tsan|cover|fuzz-build   build-NAME/
 #   make check      all tests                       make lint    formatting and checkers
+#   make cover      line and branch coverage
 #   make fuzz T=name [SECONDS=n]                    make nightly longer runs
 MESON ?= meson
 NINJA ?= ninja
@@ -24,8 +25,9 @@ tsan:
 	@$(call setup,build-tsan,--buildtype=debug -Doptimization=1 -Dwerror=false -Db_sanitize=thread -Db_lundef=false)
 	@$(NINJA) -C build-tsan
 cover:
-	@$(call setup,build-cover,--buildtype=debug -Db_coverage=true)
+	@$(call setup,build-cover,--buildtype=debug -Db_coverage=true -Dc_args=-fprofile-update=atomic)
 	@$(NINJA) -C build-cover
+	@scripts/cover
 fuzz-build:
 	@$(call setup,build-fuzz,--buildtype=debugoptimized -Db_sanitize=address$(,)undefined -Db_lundef=false -Dfuzz=true,clang)
 	@$(NINJA) -C build-fuzz
