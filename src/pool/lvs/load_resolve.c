@@ -179,9 +179,24 @@ static void claim_page(struct load *l, struct lvs_volume *v, uint32_t page)
     }
 }
 
+/* A parent that can be written would change under its clones: it is left as it is. */
+static void guard_parents(struct lvs_store *s)
+{
+    ash_list_for_each (i, &s->volumes) {
+        struct lvs_volume *v = ash_list_entry(i, struct lvs_volume, link);
+        if (ash_list_empty(&v->clones) || lvs_is_read_only(v) || v->state == VOLUME_FAULTED)
+            continue;
+        v->is_crosslinked = true;
+        if (!s->damage[0])
+            snprintf(s->damage, sizeof(s->damage),
+                     "volume '%.60s' is the parent of another, and not read-only", v->name);
+    }
+}
+
 void load_claim(struct load *l)
 {
     struct lvs_store *s = l->s;
+    guard_parents(s);
     if (l->super_found) {
         claim_page(l, NULL, lvs_id_page(s->super_root.blob_id));
         for (uint32_t i = 0; i < s->n_super_cont_pages; i++)

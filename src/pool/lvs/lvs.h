@@ -48,6 +48,8 @@ static inline const void *lvs_xattr_value(const struct lvs_xattr *x)
 }
 
 const struct lvs_xattr *lvs_xattrs_find(const struct lvs_xattrs *xs, const char *name);
+const struct lvs_xattr *lvs_xattrs_find_raw(const struct lvs_xattrs *xs, const void *name,
+                                            size_t n_name);
 /* Replaces in place or appends. 0, -ENOMEM, -E2BIG. */
 int lvs_xattrs_set(struct lvs_xattrs *xs, const char *name, const void *value, size_t n_value);
 int lvs_xattrs_add_raw(struct lvs_xattrs *xs, const void *name, size_t n_name, const void *value,

@@ -280,6 +280,16 @@ static int decode_flags(struct decoder *dec, const uint8_t *body, uint32_t n)
     return 0;
 }
 
+/* An internal attribute whose value is the id of a blob: without it a parent would be forgotten. */
+static bool holds_id(const void *name, size_t n_name)
+{
+    static const char *const names[] = {LVS_XATTR_SNAP, LVS_XATTR_SNAPTMP, LVS_XATTR_SNAPRM};
+    for (size_t i = 0; i < ASH_N_ELEMS(names); i++)
+        if (n_name == strlen(names[i]) && memcmp(name, names[i], n_name) == 0)
+            return true;
+    return false;
+}
+
 static int decode_xattr(struct decoder *dec, const uint8_t *body, uint32_t n, struct lvs_xattrs *to)
 {
     const struct lvs_xattr_disk *x = (const void *)(body - sizeof(struct lvs_desc_disk));
@@ -289,6 +299,10 @@ static int decode_xattr(struct decoder *dec, const uint8_t *body, uint32_t n, st
     if (n != 4 + n_name + n_value || n_name == 0)
         return damaged(dec, "attribute of %u bytes with name of %u and value of %u", n, n_name,
                        n_value);
+    if (lvs_xattrs_find_raw(to, x->bytes, n_name))
+        return damaged(dec, "attribute of %u bytes twice", n_name + n_value);
+    if (to == &dec->d->root.internal && n_value != sizeof(uint64_t) && holds_id(x->bytes, n_name))
+        return damaged(dec, "id of a blob of %u bytes", n_value);
     int rc = lvs_xattrs_add_raw(to, x->bytes, n_name, x->bytes + n_name, n_value);
     return rc == -E2BIG ? damaged(dec, "attribute too long") : rc;
 }

@@ -6,13 +6,18 @@
 #include "base/assert.h"
 #include "pool/lvs/lvs.h"
 
-const struct lvs_xattr *lvs_xattrs_find(const struct lvs_xattrs *xs, const char *name)
+const struct lvs_xattr *lvs_xattrs_find_raw(const struct lvs_xattrs *xs, const void *name,
+                                            size_t n_name)
 {
-    size_t n_name = strlen(name);
     for (size_t i = 0; i < xs->n; i++)
         if (xs->v[i].n_name == n_name && memcmp(xs->v[i].bytes, name, n_name) == 0)
             return &xs->v[i];
     return NULL;
+}
+
+const struct lvs_xattr *lvs_xattrs_find(const struct lvs_xattrs *xs, const char *name)
+{
+    return lvs_xattrs_find_raw(xs, name, strlen(name));
 }
 
 static int xattr_make(struct lvs_xattr *x, const void *name, size_t n_name, const void *value,
