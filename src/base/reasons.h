@@ -113,8 +113,6 @@ X(POOL_WRONG_TYPE, ENXIO, "the blobstore holds something else than logical volum
   "use the program that made it")
 X(POOL_NO_SUPER_BLOB, ENODEV, "the store has no readable super blob",
   "`ashlar check --repair` rebuilds it")
-X(POOL_BAD_LABEL, EINVAL, "name or UUID of the store cannot be read",
-  "`ashlar check --repair` rebuilds it")
 X(POOL_BUSY, EBUSY, "the pool is in use", "stop exports and operations on its volumes first")
 X(POOL_FULL, ENOSPC, "the pool has no free cluster left",
   "delete volumes or snapshots, or grow the pool")
