@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -323,6 +324,30 @@ def doctor():
     check(DIR in r["direct I/O"]["text"], f"{r}")
     check(not any(name.startswith(".ashlar-doctor") for name in os.listdir(DIR)), "nothing is left")
     check("io_uring" in ok("doctor").out, "doctor tells about io_uring")
+
+
+@test
+def what_is_no_daemon():
+    """Something that answers on the socket, but not as a daemon does."""
+    for i, answer in enumerate((b"HTTP/1.0 400 Bad Request\r\n\r\n", b'{"jsonrpc":"2.0","id":1}\n', b"[1, 2\n", b"")):
+        path = os.path.join(DIR, f"other{i}")
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(path)
+            s.listen()
+
+            def serve():
+                for _ in range(4):
+                    try:
+                        c, _ = s.accept()
+                    except OSError:
+                        return
+                    with c:
+                        c.recv(65536)
+                        c.sendall(answer)
+
+            threading.Thread(target=serve, daemon=True).start()
+            r = ashlar("rpc", "-r", path, "rpc_get_methods", timeout=20)
+            check(r.code == 1 and "[RPC_PROTOCOL]" in r.err, f"answer {answer!r}", r)
 
 
 # --------------------------------------------------------------------- look, check

@@ -453,6 +453,62 @@ static void test_large_metadata_pages_on_4k_blocks(void **state)
     CHECK_INT(pt_run(NULL, 10, false, false, blocks_case, NULL), 0);
 }
 
+/* ------------------------------------------- a clone that may be there or not */
+
+/* Its root is written, but the flush fails, and the root cannot be erased either. */
+struct half_made {
+    bool armed;
+    unsigned n_writes;
+};
+
+static int fail_after_root(void *arg, const struct rt_op *op, struct rt_sim_disk *disk)
+{
+    struct half_made *h = arg;
+    if (!h->armed || op->kind == RT_OP_READ)
+        return 0;
+    return op->kind == RT_OP_WRITE && h->n_writes++ == 0 ? 0 : -EIO;
+}
+
+static int half_clone_case(struct pt *t, void *arg)
+{
+    struct half_made h = {0};
+    struct rt_sim_hooks hooks = {.fail = fail_after_root, .arg = &h};
+    struct volume *s, *c;
+    struct ash_err err = {0};
+    start(t);
+    struct volume *v = make(t, "v", 4, true);
+    CHECK_INT(pt_fill(t, "tank/v", 0, 4 * C, 0x31), 0);
+    CHECK_INT(volume_snapshot(v, "s", NULL, &s, NULL), 0);
+    CHECK_INT(volume_delete(find(t, "tank/v"), NULL), 0);
+    rt_sim_set_hooks(t->rt, &hooks);
+    h.armed = true;
+    CHECK(volume_clone(find(t, "tank/s"), "c", NULL, &c, NULL) != 0);
+    h.armed = false;
+    CHECK(h.n_writes > 1);
+    CHECK_INT(volume_delete(find(t, "tank/s"), &err), -EBUSY);
+    CHECK_INT(err.reason, ASH_E_VOLUME_HAS_CLONES);
+    return 0;
+}
+
+static int half_clone_again(struct pt *t, void *arg)
+{
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    CHECK(pt_holds(t, "tank/s", 0, 4 * C, 0x31));
+    CHECK(pt_holds(t, "tank/c", 0, 4 * C, 0x31)); /* the clone that was not acknowledged */
+    CHECK_INT(volume_delete(find(t, "tank/c"), NULL), 0);
+    CHECK_INT(volume_delete(find(t, "tank/s"), NULL), 0);
+    return 0;
+}
+
+static void test_half_made_clone(void **state)
+{
+    struct rt_sim_disk *disk = rt_sim_disk_new(16 << 20, 512);
+    CHECK_INT(pt_run(disk, 21, false, false, half_clone_case, NULL), 0);
+    CHECK_INT(pt_run(disk, 22, false, false, half_clone_again, NULL), 0);
+    assert_true(pt_disk_is_sound(disk, true));
+    rt_sim_disk_put(disk);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -467,6 +523,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_chain_of_thousands_of_snapshots),
         cmocka_unit_test(test_sizes_near_the_end),
         cmocka_unit_test(test_large_metadata_pages_on_4k_blocks),
+        cmocka_unit_test(test_half_made_clone),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
