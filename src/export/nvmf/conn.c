@@ -113,8 +113,10 @@ static void free_spare_reqs(struct nvmf_conn *conn)
     conn->n_free = 0;
 }
 
-int nvmf_conn_make_slots(struct nvmf_conn *conn, uint16_t n_slots)
+int nvmf_conn_make_slots(struct nvmf_conn *conn, uint16_t depth)
 {
+    /* What is in flight (the Connect) keeps its slot. */
+    uint16_t n_slots = ASH_MAX(depth, conn->n_slots);
     struct nvmf_req **slots = rt_alloc(n_slots * sizeof(*slots));
     uint16_t *next_free = rt_alloc(n_slots * sizeof(*next_free));
     if (!slots || !next_free) {
@@ -122,8 +124,6 @@ int nvmf_conn_make_slots(struct nvmf_conn *conn, uint16_t n_slots)
         rt_free(next_free);
         return -ENOMEM;
     }
-    /* What is in flight (the Connect) keeps its slot. */
-    ASH_ASSERT(n_slots >= conn->n_slots);
     conn->first_free = NVMF_NO_SLOT;
     for (uint16_t i = n_slots; i-- > 0;) {
         slots[i] = i < conn->n_slots ? conn->slots[i] : NULL;
@@ -137,6 +137,7 @@ int nvmf_conn_make_slots(struct nvmf_conn *conn, uint16_t n_slots)
     conn->slots = slots;
     conn->next_free = next_free;
     conn->n_slots = n_slots;
+    conn->depth = depth;
     return 0;
 }
 
@@ -339,7 +340,7 @@ static bool take_capsule(struct nvmf_conn *conn, const struct nvme_capsule_cmd *
     uint32_t in_capsule = conn->in.layout.data_bytes;
     if (!check_sgl(conn, &pdu->sqe, in_capsule))
         return false;
-    if (conn->n_active >= conn->n_slots) { /* more than the queue holds */
+    if (conn->n_active >= conn->depth) { /* more than the queue holds */
         nvmf_conn_cut(conn);
         return false;
     }

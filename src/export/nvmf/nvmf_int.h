@@ -297,7 +297,8 @@ struct nvmf_conn {
     struct nvmf_transport_opts opts;
     struct nvmf_group_stats *stats;
     uint16_t qid, sqsize;
-    uint16_t n_slots;
+    uint16_t n_slots; /* depth, or a few more */
+    uint16_t depth;   /* commands at a time */
     bool is_admin, discovery, openebs;
     uint8_t hostid[16];
     char hostnqn[NVME_NQN_FIELD];
@@ -463,8 +464,8 @@ void nvmf_fatal(struct nvmf_conn *conn, const struct nvme_pdu_fault *fault, cons
                 size_t n_head);
 void nvmf_rx_resume(struct nvmf_conn *conn);
 struct nvmf_req *nvmf_find_cid(const struct nvmf_conn *conn, uint16_t cid);
-/* Connect has succeeded: n_slots, and for I/O queues the reactor, are set. 0 or -ENOMEM */
-int nvmf_conn_make_slots(struct nvmf_conn *conn, uint16_t n_slots);
+/* From now on so many commands at a time. 0 or -ENOMEM */
+int nvmf_conn_make_slots(struct nvmf_conn *conn, uint16_t depth);
 void nvmf_req_put(struct nvmf_req *req);
 void nvmf_req_release(struct nvmf_req *req); /* its slot and command id: the reply is on its way */
 /* Memory for req's data. False: it waits; nvmf_io_start (or the R2T) comes when it has it. */

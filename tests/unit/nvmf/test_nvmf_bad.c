@@ -563,14 +563,14 @@ static int bad_digests(struct tw *w)
 NVMF_SIM_TEST(bad_digests, 2)
 
 /* A command id in use, and more commands than the queue holds. */
-static int too_many(struct tw *w)
+static int too_many_for(struct tw *w, uint16_t sqsize)
 {
     struct cl a, c;
     TRY(cl_admin(w, &a));
     TRY(cl_open(w, &c));
     TRY(cl_ic(&c, 0, 0));
     c.cntlid = a.cntlid;
-    TRY(cl_connect_sqe(&c, 1, 3));
+    TRY(cl_connect_sqe(&c, 1, sqsize));
     CHECK(cl_status(&c) == 0);
     c.qid = 1;
     w->dev.hold_to = DEV_BYTES;
@@ -581,15 +581,28 @@ static int too_many(struct tw *w)
     CHECK(cl_command(&c, &sqe, NULL, 0) && cl_command(&c, &sqe, NULL, 0));
     TRY(cl_wait(&c, 1, NULL, 0, NULL, 0));
     CHECK(cl_status(&c) == (NVME_SC_CID_CONFLICT | DNR));
-    for (uint16_t cid = 2; cid <= 5; cid++) {
+    unsigned n_flushes = w->dev.n_flushes;
+    for (uint16_t cid = 2; cid <= sqsize + 1; cid++) { /* as many as it has room for */
         sqe.cid = ash_le16(cid);
-        cl_command(&c, &sqe, NULL, 0);
+        CHECK(cl_command(&c, &sqe, NULL, 0));
     }
+    for (unsigned i = 0; i < 1000 && w->dev.n_flushes < n_flushes + sqsize; i++)
+        rt_sleep_ns(100000);
+    CHECK(w->dev.n_flushes == n_flushes + sqsize);
+    sqe.cid = ash_le16((uint16_t)(sqsize + 2));
+    cl_command(&c, &sqe, NULL, 0);
     CHECK(cl_is_closed(&c));
     tdev_release(&w->dev);
     cl_close(&c);
     cl_close(&a);
     return tw_wait_conns(w, 0);
+}
+
+static int too_many(struct tw *w)
+{
+    for (uint16_t sqsize = 1; sqsize <= 8; sqsize++)
+        TRY(too_many_for(w, sqsize));
+    return 0;
 }
 NVMF_SIM_TEST(too_many, 1)
 
