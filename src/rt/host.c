@@ -123,6 +123,25 @@ int rt_make_dirs(const char *path, unsigned mode, struct ash_err *err)
     return 0;
 }
 
+static int mode_blocking(void *arg)
+{
+    struct path_args *a = arg;
+    struct stat st;
+    if (stat(a->path, &st))
+        return -errno;
+    a->mode = st.st_mode & 07777;
+    return 0;
+}
+
+int rt_path_mode(const char *path, unsigned *ret_mode)
+{
+    struct path_args a = {.path = path, .mode = 0600};
+    int rc = rt_world()->sim ? 0 : rt_work("permissions", mode_blocking, &a);
+    if (rc == 0)
+        *ret_mode = a.mode;
+    return rc;
+}
+
 static int unlink_blocking(void *arg)
 {
     struct path_args *a = arg;

@@ -290,6 +290,8 @@ int rt_unlink(const char *path) ASH_MAY_WAIT;
 /* Put `from` in the place of `to` (which may exist) in one step, durable when it returns. */
 int rt_rename(const char *from, const char *to) ASH_MAY_WAIT;
 bool rt_path_exists(const char *path) ASH_MAY_WAIT;
+/* Permission bits of a file, as chmod counts them; 0600 in the simulator. */
+int rt_path_mode(const char *path, unsigned *ret_mode) ASH_MAY_WAIT;
 /* "is_device" for URI defaults: 1 block device, 0 anything else or absent. */
 bool rt_path_is_blockdev(const char *path) ASH_MAY_WAIT;
 

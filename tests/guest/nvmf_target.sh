@@ -23,6 +23,9 @@ for k in "$@"; do
 done
 
 NQN=nqn.2016-06.io.spdk:guest NQN_ANA=nqn.2016-06.io.spdk:ana NQN_HIDDEN=nqn.2016-06.io.spdk:hidden
+NQN_AUTH=nqn.2016-06.io.spdk:auth GUEST=nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555
+KEY1=DHHC-1:01:AgkQFx4lLDM6QUhPVl1ka3J5gIeOlZyjqrG4v8bN1Nuz7TWq:
+KEY2=DHHC-1:00:AQgPFh0kKzI5QEdOVVxjanF4f4aNlJuiqbC3vsXM09pl1OOC:
 SIZE=$((96 << 20))
 rpc() { "$ashlar" rpc -r "$dir/sock" "$@"; }
 cli() { "$ashlar" "$@" -r "$dir/sock"; }
@@ -86,14 +89,20 @@ one_kernel() {
     subsystem $NQN ',"allow_any_host":true' && add_ns $NQN tank/v1 1 && add_ns $NQN tank/big 2 || return 1
     subsystem $NQN_HIDDEN '' || return 1
     subsystem $NQN_ANA ',"allow_any_host":true,"ana_reporting":true,"max_namespaces":4' && add_ns $NQN_ANA tank/ana 1 || return 1
+    (umask 077; echo $KEY1 >"$dir/k1"; echo $KEY2 >"$dir/k2")
+    for k in k1 k2; do rpc keyring_file_add_key "{\"name\":\"$k\",\"path\":\"$dir/$k\"}" >/dev/null; done
+    rpc bdev_malloc_create '{"name":"secret","num_blocks":4096,"block_size":512}' >/dev/null
+    subsystem $NQN_AUTH '' && add_ns $NQN_AUTH secret 1 || return 1
+    rpc nvmf_subsystem_add_host "{\"nqn\":\"$NQN_AUTH\",\"host\":\"$GUEST\",\"dhchap_key\":\"k1\",\"dhchap_ctrlr_key\":\"k2\"}" >/dev/null || return 1
     PORT1=$(listen $NQN) PORT2=$(listen $NQN_ANA) PORT3=$(listen $NQN_ANA)
     listen $NQN_HIDDEN "$PORT1" >/dev/null
-    PORT4=$(cli share tank/shared --allow nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555 | sed -n 's/.*127.0.0.1:\([0-9]*\).*/\1/p')
+    listen $NQN_AUTH "$PORT1" >/dev/null
+    PORT4=$(cli share tank/shared --allow $GUEST | sed -n 's/.*127.0.0.1:\([0-9]*\).*/\1/p')
     echo $pid >"$dir/pid"
     serve_guest &
     loop=$!
     "$here/guest-run" -k "$1" -t "${GUEST_SECONDS:-240}" -m "$dir/share" -s "$here/nvmf_target.guest" \
-        -e "NQN=$NQN" -e "NQN_ANA=$NQN_ANA" -e "NQN_HIDDEN=$NQN_HIDDEN" -e "UUID=$UUID" -e "SIZE=$SIZE" \
+        -e "NQN=$NQN" -e "NQN_ANA=$NQN_ANA" -e "NQN_HIDDEN=$NQN_HIDDEN" -e "NQN_AUTH=$NQN_AUTH" -e "KEY1=$KEY1" -e "KEY2=$KEY2" -e "UUID=$UUID" -e "SIZE=$SIZE" \
         -e "PORT1=$PORT1" -e "PORT2=$PORT2" -e "PORT3=$PORT3" -e "PORT4=$PORT4"
     local rc=$?
     kill $loop; wait $loop 2>/dev/null; loop=

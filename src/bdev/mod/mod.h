@@ -16,6 +16,7 @@ extern struct bdev_module bdev_error_module;
 extern struct bdev_module bdev_split_module;
 extern struct bdev_module bdev_log_module;
 extern struct bdev_module bdev_verify_module;
+extern struct bdev_module bdev_keyring_module;
 extern struct bdev_module bdev_nvme_module;
 
 /* "Invalid URI 'u': why" with BDEV_URI_INVALID. */

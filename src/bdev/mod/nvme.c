@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bdev/keyring.h"
 #include "bdev/mod/mod.h"
 #include "bdev/nvme/host.h"
 
@@ -114,9 +115,9 @@ static const struct ash_param attach_table[] = {
     ASH_PARAM_OPT(struct attach_params, reconnect_delay_sec, ASH_P_U32, "between tries"),
     ASH_PARAM_OPT(struct attach_params, fast_io_fail_timeout_sec, ASH_P_U32,
                   "ios fail after waiting so long for a path"),
-    A(psk, ASH_P_STR, "not supported"),
-    A(dhchap_key, ASH_P_STR, "not supported"),
-    A(dhchap_ctrlr_key, ASH_P_STR, "not supported"),
+    A(psk, ASH_P_STR, "not supported: no TLS yet"),
+    A(dhchap_key, ASH_P_STR, "name of our key (DH-HMAC-CHAP)"),
+    A(dhchap_ctrlr_key, ASH_P_STR, "name of the key by which the controller proves itself"),
     ASH_PARAM(struct attach_params, max_bdevs, ASH_P_U32, 0, "128", "devices at most"),
     A(prchk_reftag, ASH_P_BOOL, "no effect: there is no protection information"),
     A(prchk_guard, ASH_P_BOOL, "no effect: there is no protection information"),
@@ -172,9 +173,11 @@ static int check_attach(const struct attach_params *p, struct ash_err *err)
         return invalid(p->name, "subnqn is missing or is no NQN", err);
     if (p->hostnqn && !nvme_nqn_ok(p->hostnqn, NVME_NQN_FIELD))
         return invalid(p->name, "hostnqn is no NQN", err);
-    if (p->psk || p->dhchap_key || p->dhchap_ctrlr_key)
+    if (p->psk)
         return ash_err_set(err, ASH_E_NOT_SUPPORTED, p->name,
-                           "psk and dhchap keys are not supported by the initiator");
+                           "TLS is not supported by the initiator");
+    if (p->dhchap_ctrlr_key && !p->dhchap_key)
+        return invalid(p->name, "dhchap_ctrlr_key needs dhchap_key", err);
     if (p->num_io_queues == 0)
         return invalid(p->name, "num_io_queues must be 1 or more", err);
     return 0;
@@ -269,6 +272,19 @@ static int path_opts(struct nvme_host *host, const char *traddr, const char *trs
     return ash_err_set(err, ASH_E_NO_MEMORY, traddr, "no memory for a path");
 }
 
+/* A key by its name, and the name, both for a path. */
+static int take_key(struct nvme_host *host, const char *name, char **ret_name,
+                    struct nvme_chap_key **ret_key, struct ash_err *err) ASH_MAY_WAIT
+{
+    if (!name)
+        return 0;
+    *ret_name = rt_strdup(name);
+    *ret_key = rt_alloc(sizeof(**ret_key));
+    if (!*ret_name || !*ret_key)
+        return ash_err_set(err, ASH_E_NO_MEMORY, name, "no memory for a key");
+    return bdev_key_chap(host->bdevs, name, *ret_key, err);
+}
+
 static int attach_by_params(struct nvme_host *host, const struct attach_params *p,
                             struct nvme_group **ret_group, struct ash_err *err) ASH_MAY_WAIT
 {
@@ -293,6 +309,13 @@ static int attach_by_params(struct nvme_host *host, const struct attach_params *
     opts.n_queues_max = (uint16_t)ASH_MIN(p->num_io_queues, (uint32_t)RT_MAX_REACTORS);
     if (p->fabrics_connect_timeout_us)
         opts.connect_timeout_ns = p->fabrics_connect_timeout_us * 1000;
+    rc = take_key(host, p->dhchap_key, &opts.key_name, &opts.key, err);
+    if (rc == 0)
+        rc = take_key(host, p->dhchap_ctrlr_key, &opts.ctrlr_key_name, &opts.ctrlr_key, err);
+    if (rc) {
+        nvme_path_opts_free(&opts);
+        return rc;
+    }
     uint64_t hold_ns = fast_s ? fast_s * SECOND_NS : HOLD_NS_DEFAULT;
     return attach(host, p->name, p->multipath != DISABLE, p->max_bdevs, hold_ns, &opts, ret_group,
                   err);
@@ -591,6 +614,10 @@ static void dump_path_config(const struct nvme_group *group, const struct nvme_p
     ash_jsonw_str(w, "trsvcid", o->trsvcid);
     ash_jsonw_str(w, "subnqn", o->subnqn);
     ash_jsonw_str(w, "hostnqn", o->hostnqn);
+    if (o->key)
+        ash_jsonw_str(w, "dhchap_key", o->key_name);
+    if (o->ctrlr_key)
+        ash_jsonw_str(w, "dhchap_ctrlr_key", o->ctrlr_key_name);
     ash_jsonw_bool(w, "hdgst", o->hdgst);
     ash_jsonw_bool(w, "ddgst", o->ddgst);
     ash_jsonw_u64(w, "num_io_queues", o->n_queues_max);

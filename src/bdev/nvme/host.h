@@ -125,6 +125,8 @@ struct nvme_path_opts {
     char *address; /* tcp://HOST:PORT */
     char *traddr, *trsvcid;
     char *subnqn, *hostnqn;
+    char *key_name, *ctrlr_key_name;
+    struct nvme_chap_key *key, *ctrlr_key; /* NULL: none */
     bool is_ipv6;
     bool hdgst, ddgst;
     uint16_t n_queues_max;

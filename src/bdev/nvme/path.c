@@ -35,6 +35,14 @@ void nvme_path_opts_free(struct nvme_path_opts *opts)
     rt_free(opts->trsvcid);
     rt_free(opts->subnqn);
     rt_free(opts->hostnqn);
+    rt_free(opts->key_name);
+    rt_free(opts->ctrlr_key_name);
+    if (opts->key)
+        memset(opts->key, 0, sizeof(*opts->key));
+    if (opts->ctrlr_key)
+        memset(opts->ctrlr_key, 0, sizeof(*opts->ctrlr_key));
+    rt_free(opts->key);
+    rt_free(opts->ctrlr_key);
     *opts = (struct nvme_path_opts){0};
 }
 
@@ -152,6 +160,8 @@ static void fill_opts(const struct nvme_path *path, struct nvme_qpair_opts *o)
         .address = path->opts.address,
         .subnqn = path->opts.subnqn,
         .hostnqn = path->opts.hostnqn,
+        .chap_key = path->opts.key,
+        .chap_ctrlr_key = path->opts.ctrlr_key,
         .hdgst = path->opts.hdgst,
         .ddgst = path->opts.ddgst,
         .connect_timeout_ns = path->opts.connect_timeout_ns,

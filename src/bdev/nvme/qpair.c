@@ -492,6 +492,26 @@ static int exchange_ic(struct nvme_qpair *qp) ASH_MAY_WAIT
     return 0;
 }
 
+/* What Connect's reply asks for. A controller that is to prove itself must do so: one that does not
+ * ask us could be anybody. */
+static int prove(struct nvme_qpair *qp, uint32_t authreq, struct ash_err *err) ASH_MAY_WAIT
+{
+    const struct nvme_qpair_opts *o = &qp->opts;
+    if (authreq & NVME_AUTHREQ_ASCR)
+        return ash_err_set(err, ASH_E_NVME_AUTH, o->subnqn,
+                           "'%s' wants TLS by concatenation, which is not supported", o->subnqn);
+    if (authreq & NVME_AUTHREQ_ATR) {
+        if (o->chap_key)
+            return nvme_qpair_authenticate(qp, err);
+        return ash_err_set(err, ASH_E_NVME_AUTH, o->subnqn,
+                           "'%s' wants authentication, and there is no dhchap_key", o->subnqn);
+    }
+    if (o->chap_ctrlr_key)
+        return ash_err_set(err, ASH_E_NVME_AUTH, o->subnqn,
+                           "'%s' wants no authentication, but is to prove itself", o->subnqn);
+    return 0;
+}
+
 static int say_connect(struct nvme_qpair *qp, struct ash_err *err) ASH_MAY_WAIT
 {
     const struct nvme_qpair_opts *o = &qp->opts;
@@ -529,10 +549,8 @@ static int say_connect(struct nvme_qpair *qp, struct ash_err *err) ASH_MAY_WAIT
         return ash_err_set(err, ASH_E_NVME_CONNECT, o->subnqn,
                            "'%s' answers the connection to '%s' with status %x", o->address,
                            o->subnqn, sc);
-    if (ash_le32_get(cqe.dw0) >> 16 & (NVME_AUTHREQ_ATR | NVME_AUTHREQ_ASCR))
-        return ash_err_set(err, ASH_E_NVME_AUTH, o->subnqn, "'%s' wants authentication", o->subnqn);
     qp->cntlid = (uint16_t)(ash_le32_get(cqe.dw0) & 0xFFFF);
-    return 0;
+    return prove(qp, ash_le32_get(cqe.dw0) >> 16, err);
 }
 
 static void qpair_free(struct nvme_qpair *qp)

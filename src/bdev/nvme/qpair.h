@@ -12,6 +12,7 @@
 #ifndef ASH_BDEV_NVME_QPAIR_H
 #define ASH_BDEV_NVME_QPAIR_H
 
+#include "base/nvme_chap.h"
 #include "base/nvme_data.h"
 #include "base/nvme_pdu.h"
 #include "bdev/bdev.h"
@@ -63,6 +64,7 @@ struct nvme_qpair_opts {
     const char *address; /* tcp://HOST:PORT */
     const char *subnqn, *hostnqn;
     uint8_t hostid[16];
+    const struct nvme_chap_key *chap_key, *chap_ctrlr_key; /* NULL: none; the owner's */
     uint16_t qid;
     uint16_t cntlid; /* of the admin queue's reply; NVME_CNTLID_DYNAMIC for that */
     uint16_t depth;  /* commands in flight */
@@ -154,6 +156,10 @@ static inline uint16_t nvme_cqe_status(const struct nvme_cqe *cqe)
     uint16_t field = ash_le16_get(cqe->status);
     return nvme_status_sc(field) | (field & NVME_STATUS_DNR);
 }
+
+/* chap.c: prove that we have the host's key, and see that the controller has its own, if we know
+ * it. -EACCES NVME_AUTH. */
+int nvme_qpair_authenticate(struct nvme_qpair *qp, struct ash_err *err) ASH_MAY_WAIT;
 
 /* qpair.c and qpair_recv.c to each other */
 void nvme_rx_start(struct nvme_qpair *qp);

@@ -313,6 +313,8 @@ static uint32_t first_check(struct nvmf_req *req, unsigned dir, bool duplicate)
     const struct nvmf_conn *conn = req->conn;
     if (duplicate)
         return NVME_SC_CID_CONFLICT | NVME_STATUS_DNR;
+    if (conn->connected && conn->auth && !nvmf_is_auth(&req->sqe))
+        return NVME_SC_AUTH_REQUIRED | NVME_STATUS_DNR;
     if (dir != DIR_NONE && (req->sqe.flags & NVME_PSDT_MASK) != NVME_PSDT_SGL)
         return NVME_SC_INVALID_FIELD | NVME_STATUS_DNR;
     if (dir == (DIR_NONE | 3))

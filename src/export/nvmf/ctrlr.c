@@ -186,6 +186,13 @@ static const struct nvme_connect_sqe *connect_sqe(const struct nvmf_req *req)
     return (const void *)&req->sqe;
 }
 
+static void not_proven(struct rt_timer *timer)
+{
+    struct nvmf_conn *conn = ash_container_of(timer, struct nvmf_conn, connect_timer);
+    if (!__atomic_load_n(&conn->proven, __ATOMIC_RELAXED))
+        nvmf_shut(conn);
+}
+
 /* The connection belongs to the controller now. */
 static void associate(struct nvmf_conn *conn, struct nvmf_ctrlr *ctrlr, struct nvmf_req *req)
 {
@@ -196,6 +203,7 @@ static void associate(struct nvmf_conn *conn, struct nvmf_ctrlr *ctrlr, struct n
     conn->is_admin = conn->qid == 0;
     conn->discovery = ctrlr->sub->discovery;
     conn->openebs = ctrlr->sub->openebs;
+    conn->subnqn = ctrlr->sub->nqn; /* which outlives its connections */
     conn->sq_flow = !(sqe->cattr & NVME_CATTR_NO_SQ_FLOW);
     conn->sqhd = 1;
     memcpy(conn->hostid, ctrlr->hostid, sizeof(conn->hostid));
@@ -207,6 +215,19 @@ static void associate(struct nvmf_conn *conn, struct nvmf_ctrlr *ctrlr, struct n
     conn->srv->n_unassociated--;
     rt_timer_stop(&conn->connect_timer);
     req->dw0 = ctrlr->cntlid;
+    if (conn->auth) {
+        req->dw0 |= (uint32_t)NVME_AUTHREQ_ATR << 16;
+        conn->connect_timer.fire = not_proven;
+        rt_timer_start(&conn->connect_timer, conn->limits.handshake_ns);
+    }
+}
+
+/* A host that has to prove itself has as long for it as for Connect. False: no memory. */
+static bool ask_for_proof(struct nvmf_conn *conn, const struct nvmf_host *host)
+{
+    nvmf_auth_free(conn->auth); /* of a Connect before that was refused, by another name perhaps */
+    conn->auth = host && host->key ? nvmf_auth_new(host) : NULL;
+    return !host || !host->key || conn->auth;
 }
 
 static void connect_again(struct rt_timer *timer);
@@ -403,7 +424,9 @@ void nvmf_connect(struct nvmf_req *req)
         nvmf_fail(req, NVME_SC_CONNECT_HOST | NVME_STATUS_DNR);
         return;
     }
-    if (ash_le16_get(sqe->qid) == 0)
+    if (!ask_for_proof(conn, nvmf_find_host(sub, data->hostnqn)))
+        nvmf_fail(req, NVME_SC_CONNECT_BUSY);
+    else if (ash_le16_get(sqe->qid) == 0)
         connect_admin(req, sub);
     else
         connect_io(req, sub);
@@ -556,7 +579,7 @@ void nvmf_fabrics(struct nvmf_req *req)
     } else if (sqe->fctype == NVME_FC_DISCONNECT) {
         disconnect(req);
     } else if (sqe->fctype == NVME_FC_AUTH_SEND || sqe->fctype == NVME_FC_AUTH_RECV) {
-        nvmf_fail(req, NVME_SC_SEQUENCE | NVME_STATUS_DNR); /* nobody asked for it */
+        nvmf_auth(req);
     } else {
         nvmf_fail(req, NVME_SC_INVALID_OPCODE | NVME_STATUS_DNR);
     }

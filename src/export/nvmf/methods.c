@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "base/nvme_chap.h"
+#include "bdev/keyring.h"
 #include "export/nvmf/show.h"
 
 enum { INVALID_PARAMS = -32602, INTERNAL_ERROR = -32603 };
@@ -548,14 +550,19 @@ struct p_host {
     bool allow_any_host;
 };
 #define HOST ASH_PARAM(struct p_host, host, ASH_P_STR, ASH_P_REQUIRED, NULL, "NQN of the host")
+#define HOST_KEYS                                                                                  \
+    ASH_PARAM(struct p_host, dhchap_key, ASH_P_STR, 0, NULL,                                       \
+              "name of the key that the host must have (DH-HMAC-CHAP)"),                           \
+        ASH_PARAM(struct p_host, dhchap_ctrlr_key, ASH_P_STR, 0, NULL,                             \
+                  "name of the key by which we prove ourselves to it")
 static const struct ash_param add_host_table[] = {
     NQN(p_host),
     HOST,
-    ASH_PARAM(struct p_host, psk, ASH_P_STR, 0, NULL, "not supported yet"),
-    ASH_PARAM(struct p_host, dhchap_key, ASH_P_STR, 0, NULL, "not supported yet"),
-    ASH_PARAM(struct p_host, dhchap_ctrlr_key, ASH_P_STR, 0, NULL, "not supported yet"),
+    ASH_PARAM(struct p_host, psk, ASH_P_STR, 0, NULL, "not supported: no TLS yet"),
+    HOST_KEYS,
     TGT(p_host),
     {0}};
+static const struct ash_param set_keys_table[] = {NQN(p_host), HOST, HOST_KEYS, TGT(p_host), {0}};
 static const struct ash_param remove_host_table[] = {
     NQN(p_host), HOST, KEPT(p_host, timeout_ms, ASH_P_U64, "0"), TGT(p_host), {0}};
 static const struct ash_param any_host_table[] = {NQN(p_host),
@@ -565,15 +572,57 @@ static const struct ash_param any_host_table[] = {NQN(p_host),
                                                   TGT(p_host),
                                                   {0}};
 
+struct host_keys {
+    struct nvme_chap_key key, ctrlr_key;
+    struct nvmf_host_keys names;
+};
+
+static int read_keys(struct ash_call *call, const struct p_host *p,
+                     struct host_keys *ret) ASH_MAY_WAIT
+{
+    int rc = 0;
+    *ret = (struct host_keys){
+        .names = {.key_name = p->dhchap_key, .ctrlr_key_name = p->dhchap_ctrlr_key}};
+    if (p->psk) /* never open to whom it is meant closed */
+        return ash_err_set(call->err, ASH_E_NOT_SUPPORTED, p->host, "TLS is not supported yet");
+    if (p->dhchap_ctrlr_key && !p->dhchap_key)
+        return ash_err_set(call->err, ASH_E_BAD_ARGUMENT, p->host,
+                           "a key of the controller needs one of the host");
+    if (p->dhchap_key) {
+        rc = bdev_key_chap(call->bdevs, p->dhchap_key, &ret->key, call->err);
+        ret->names.key = &ret->key;
+    }
+    if (rc == 0 && p->dhchap_ctrlr_key) {
+        rc = bdev_key_chap(call->bdevs, p->dhchap_ctrlr_key, &ret->ctrlr_key, call->err);
+        ret->names.ctrlr_key = &ret->ctrlr_key;
+    }
+    return rc;
+}
+
 static int run_nvmf_subsystem_add_host(struct ash_call *call, void *params)
 {
     const struct p_host *p = params;
-    int rc;
-    if (p->psk || p->dhchap_key || p->dhchap_ctrlr_key) /* never open to whom it is meant closed */
-        rc = ash_err_set(call->err, ASH_E_NOT_SUPPORTED, p->host,
-                         "authentication and TLS are not supported yet");
-    else
+    struct host_keys keys;
+    int rc = read_keys(call, p, &keys);
+    if (rc == 0)
         rc = nvmf_add_host(server(call), p->nqn, p->host, call->err);
+    if (rc == 0 && p->dhchap_key) { /* nothing waits in between: nobody comes in without */
+        rc = nvmf_set_host_keys(server(call), p->nqn, p->host, &keys.names, call->err);
+        if (rc)
+            nvmf_remove_host(server(call), p->nqn, p->host, NULL);
+    }
+    memset(&keys, 0, sizeof(keys));
+    return done(call, rc, p->nqn, INTERNAL_ERROR, "Internal error");
+}
+
+static int run_nvmf_subsystem_set_keys(struct ash_call *call, void *params)
+{
+    const struct p_host *p = params;
+    struct host_keys keys;
+    int rc = read_keys(call, p, &keys);
+    if (rc == 0)
+        rc = nvmf_set_host_keys(server(call), p->nqn, p->host, &keys.names, call->err);
+    memset(&keys, 0, sizeof(keys));
     return done(call, rc, p->nqn, INTERNAL_ERROR, "Internal error");
 }
 
@@ -674,6 +723,8 @@ const struct ash_method nvmf_methods[] = {
     METHOD(nvmf_subsystem_listener_set_ana_state, ana_state_table, p_listener,
            "Change the ANA state of a listener's groups"),
     METHOD(nvmf_subsystem_add_host, add_host_table, p_host, "Let a host connect"),
+    METHOD(nvmf_subsystem_set_keys, set_keys_table, p_host,
+           "Other keys for a host; none: it need not prove itself any more"),
     METHOD(nvmf_subsystem_remove_host, remove_host_table, p_host,
            "Shut a host out; its connections are cut"),
     METHOD(nvmf_subsystem_allow_any_host, any_host_table, p_host, "Let any host connect, or not"),

@@ -18,6 +18,7 @@
 #include "pool/pool.h"
 #include "rt/rt.h"
 
+struct nvme_chap_key;
 struct nvmf_server;
 
 struct nvmf_limits {
@@ -116,6 +117,16 @@ int nvmf_set_ana_state(struct nvmf_server *srv, const char *nqn, const struct nv
                        unsigned ana_state, uint32_t anagrpid, struct ash_err *err);
 
 int nvmf_add_host(struct nvmf_server *srv, const char *nqn, const char *host, struct ash_err *err);
+/* DH-HMAC-CHAP: what a host must prove that it has, and what we prove to it when it asks. Names are
+ * for lists and configuration. ctrlr_key NULL: we have none. */
+struct nvmf_host_keys {
+    const char *key_name, *ctrlr_key_name;
+    const struct nvme_chap_key *key, *ctrlr_key;
+};
+/* Of a host that was added; keys->key NULL: from now on it need not prove anything. Connections
+ * that are there stay. -ENOENT EXPORT_NOT_FOUND. */
+int nvmf_set_host_keys(struct nvmf_server *srv, const char *nqn, const char *host,
+                       const struct nvmf_host_keys *keys, struct ash_err *err);
 /* Its connections are cut. */
 int nvmf_remove_host(struct nvmf_server *srv, const char *nqn, const char *host,
                      struct ash_err *err) ASH_MAY_WAIT;

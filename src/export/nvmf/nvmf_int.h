@@ -102,6 +102,8 @@ struct nvmf_path {
 struct nvmf_host {
     struct ash_list link;
     char nqn[NVME_NQN_FIELD];
+    char *key_name, *ctrlr_key_name;
+    struct nvme_chap_key *key, *ctrlr_key; /* NULL: none */
 };
 
 /* ------------------------------------------------------------ namespaces */
@@ -302,8 +304,13 @@ struct nvmf_conn {
     bool is_admin, discovery, openebs;
     uint8_t hostid[16];
     char hostnqn[NVME_NQN_FIELD];
+    const char *subnqn;
     struct nvmf_local *local; /* I/O queues */
     const uint8_t *ana;       /* of its path; NULL: no ANA */
+
+    struct nvmf_auth
+        *auth;   /* auth.c: the host has still to prove itself; own reactor, once connected */
+    bool proven; /* [any] it has */
 
     /* own reactor */
     bool connected, shutting, counted;
@@ -398,6 +405,7 @@ struct nvmf_subsystem *nvmf_find_subsystem(const struct nvmf_server *srv, const 
 int nvmf_make_discovery(struct nvmf_server *srv, struct ash_err *err);
 void nvmf_subsystem_close(struct nvmf_subsystem *sub) ASH_MAY_WAIT; /* lock held */
 bool nvmf_host_allowed(const struct nvmf_subsystem *sub, const char *hostnqn);
+struct nvmf_host *nvmf_find_host(const struct nvmf_subsystem *sub, const char *hostnqn);
 struct nvmf_path *nvmf_find_path(const struct nvmf_subsystem *sub, uint64_t listener_id);
 void nvmf_discovery_changed(struct nvmf_server *srv);
 int nvmf_no_subsystem(const char *nqn, struct ash_err *err);
@@ -425,6 +433,12 @@ void nvmf_ctrlr_set_kato(struct nvmf_ctrlr *ctrlr, uint32_t kato_ms);
 uint64_t nvmf_cap(const struct nvmf_server *srv);
 
 void nvmf_conn_move(struct nvmf_conn *conn); /* to conn->reactor: Connect is answered there */
+
+/* auth.c */
+struct nvmf_auth *nvmf_auth_new(const struct nvmf_host *host); /* NULL: no memory */
+void nvmf_auth_free(struct nvmf_auth *auth);
+void nvmf_auth(struct nvmf_req *req); /* Authentication Send and Receive */
+bool nvmf_is_auth(const struct nvme_sqe *sqe);
 
 /* event.c */
 void nvmf_event(struct nvmf_ctrlr *ctrlr, enum nvmf_event ev);

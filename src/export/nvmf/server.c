@@ -25,6 +25,7 @@ static void conn_free(struct nvmf_conn *conn)
     }
     ash_list_remove(&conn->link);
     srv->n_conns--;
+    nvmf_auth_free(conn->auth);
     rt_free(conn->slots);
     rt_free(conn->next_free);
     rt_free(conn);

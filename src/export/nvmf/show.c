@@ -84,13 +84,23 @@ static void show_ns(const struct nvmf_ns *ns, struct ash_jsonw *w)
     ash_jsonw_obj_end(w);
 }
 
+static void show_keys(const struct nvmf_host *host, struct ash_jsonw *w)
+{
+    if (host->key)
+        ash_jsonw_str(w, "dhchap_key", host->key_name);
+    if (host->ctrlr_key)
+        ash_jsonw_str(w, "dhchap_ctrlr_key", host->ctrlr_key_name);
+}
+
 static void show_hosts(const struct nvmf_subsystem *sub, struct ash_jsonw *w)
 {
     ash_jsonw_bool(w, "allow_any_host", sub->allow_any_host);
     ash_jsonw_arr(w, "hosts");
     ash_list_for_each (item, &sub->hosts) {
         ash_jsonw_obj(w, NULL);
-        ash_jsonw_str(w, "nqn", ash_list_entry(item, struct nvmf_host, link)->nqn);
+        const struct nvmf_host *host = ash_list_entry(item, struct nvmf_host, link);
+        ash_jsonw_str(w, "nqn", host->nqn);
+        show_keys(host, w);
         ash_jsonw_obj_end(w);
     }
     ash_jsonw_arr_end(w);
@@ -361,6 +371,7 @@ static void config_subsystem(const struct nvmf_subsystem *sub, struct ash_jsonw 
         entry_begin(w, "nvmf_subsystem_add_host");
         ash_jsonw_str(w, "nqn", sub->nqn);
         ash_jsonw_str(w, "host", ash_list_entry(item, struct nvmf_host, link)->nqn);
+        show_keys(ash_list_entry(item, struct nvmf_host, link), w);
         entry_end(w);
     }
     for (uint32_t i = 0; i < sub->max_namespaces; i++) {

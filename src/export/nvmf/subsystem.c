@@ -5,6 +5,7 @@
  *  - the discovery subsystem is the first of the list and goes last; others stand in order of NQN;
  *  - a path (subsystem and listener) is freed when no connection points at it;
  *  - a subsystem that is closing admits nobody; it is freed when its controllers are gone. */
+#include "base/nvme_chap.h"
 #include "export/nvmf/nvmf_int.h"
 
 #include <errno.h>
@@ -194,6 +195,26 @@ static void path_close(struct nvmf_path *path)
     rt_free(path);
 }
 
+static void free_keys(struct nvmf_host *host)
+{
+    if (host->key)
+        memset(host->key, 0, sizeof(*host->key));
+    if (host->ctrlr_key)
+        memset(host->ctrlr_key, 0, sizeof(*host->ctrlr_key));
+    rt_free(host->key);
+    rt_free(host->ctrlr_key);
+    rt_free(host->key_name);
+    rt_free(host->ctrlr_key_name);
+    host->key = host->ctrlr_key = NULL;
+    host->key_name = host->ctrlr_key_name = NULL;
+}
+
+static void host_free(struct nvmf_host *host)
+{
+    free_keys(host);
+    rt_free(host);
+}
+
 void nvmf_subsystem_close(struct nvmf_subsystem *sub)
 {
     struct nvmf_server *srv = sub->srv;
@@ -210,7 +231,7 @@ void nvmf_subsystem_close(struct nvmf_subsystem *sub)
     }
     struct ash_list *item;
     while ((item = ash_list_pop_head(&sub->hosts)) != NULL)
-        rt_free(ash_list_entry(item, struct nvmf_host, link));
+        host_free(ash_list_entry(item, struct nvmf_host, link));
     if (!sub->discovery)
         srv->n_subsystems--;
     ash_list_remove(&sub->link);
@@ -235,7 +256,7 @@ int nvmf_delete_subsystem(struct nvmf_server *srv, const char *nqn, struct ash_e
 
 /* ----------------------------------------------------------------- hosts */
 
-static struct nvmf_host *find_host(const struct nvmf_subsystem *sub, const char *nqn)
+struct nvmf_host *nvmf_find_host(const struct nvmf_subsystem *sub, const char *nqn)
 {
     ash_list_for_each (item, &sub->hosts) {
         struct nvmf_host *host = ash_list_entry(item, struct nvmf_host, link);
@@ -247,7 +268,7 @@ static struct nvmf_host *find_host(const struct nvmf_subsystem *sub, const char 
 
 bool nvmf_host_allowed(const struct nvmf_subsystem *sub, const char *hostnqn)
 {
-    return sub->allow_any_host || find_host(sub, hostnqn);
+    return sub->allow_any_host || nvmf_find_host(sub, hostnqn);
 }
 
 int nvmf_add_host(struct nvmf_server *srv, const char *nqn, const char *host, struct ash_err *err)
@@ -257,7 +278,7 @@ int nvmf_add_host(struct nvmf_server *srv, const char *nqn, const char *host, st
         return nvmf_no_subsystem(nqn, err);
     if (!nvme_nqn_ok(host, strlen(host) + 1))
         return ash_err_set(err, ASH_E_BAD_NAME, host, "'%s' is no NQN", host);
-    if (find_host(sub, host))
+    if (nvmf_find_host(sub, host))
         return ash_err_set(err, ASH_E_EXPORT_EXISTS, host, "host '%s' is allowed already", host);
     if (sub->n_hosts >= NVMF_HOSTS_MAX)
         return ash_err_set(err, ASH_E_EXPORT_LIMIT, nqn, "'%s' has %u hosts already", nqn,
@@ -269,6 +290,46 @@ int nvmf_add_host(struct nvmf_server *srv, const char *nqn, const char *host, st
     ash_list_push_tail(&sub->hosts, &h->link);
     sub->n_hosts++;
     nvmf_discovery_changed(srv);
+    return 0;
+}
+
+static struct nvme_chap_key *copy_key(const struct nvme_chap_key *key)
+{
+    struct nvme_chap_key *copy = rt_alloc(sizeof(*copy));
+    if (copy)
+        *copy = *key;
+    return copy;
+}
+
+int nvmf_set_host_keys(struct nvmf_server *srv, const char *nqn, const char *host,
+                       const struct nvmf_host_keys *keys, struct ash_err *err)
+{
+    struct nvmf_subsystem *sub = nvmf_find_subsystem(srv, nqn);
+    struct nvmf_host *h = sub ? nvmf_find_host(sub, host) : NULL, new = {0};
+    if (!h)
+        return sub ? ash_err_set(err, ASH_E_EXPORT_NOT_FOUND, host, "'%s' does not list host '%s'",
+                                 nqn, host)
+                   : nvmf_no_subsystem(nqn, err);
+    bool ok = true;
+    if (keys->key) {
+        new.key = copy_key(keys->key);
+        new.key_name = rt_strdup(keys->key_name);
+        ok = new.key &&new.key_name;
+    }
+    if (ok && keys->key && keys->ctrlr_key) {
+        new.ctrlr_key = copy_key(keys->ctrlr_key);
+        new.ctrlr_key_name = rt_strdup(keys->ctrlr_key_name);
+        ok = new.ctrlr_key &&new.ctrlr_key_name;
+    }
+    if (!ok) {
+        free_keys(&new);
+        return ash_err_set(err, ASH_E_NO_MEMORY, host, "no memory for keys");
+    }
+    free_keys(h);
+    h->key = new.key;
+    h->key_name = new.key_name;
+    h->ctrlr_key = new.ctrlr_key;
+    h->ctrlr_key_name = new.ctrlr_key_name;
     return 0;
 }
 
@@ -286,7 +347,7 @@ int nvmf_remove_host(struct nvmf_server *srv, const char *nqn, const char *host,
 {
     rt_mutex_lock(&srv->lock);
     struct nvmf_subsystem *sub = nvmf_find_subsystem(srv, nqn);
-    struct nvmf_host *h = sub ? find_host(sub, host) : NULL;
+    struct nvmf_host *h = sub ? nvmf_find_host(sub, host) : NULL;
     int rc = 0;
     if (!h) {
         rc = sub ? ash_err_set(err, ASH_E_EXPORT_NOT_FOUND, host, "'%s' does not list host '%s'",
@@ -294,7 +355,7 @@ int nvmf_remove_host(struct nvmf_server *srv, const char *nqn, const char *host,
                  : nvmf_no_subsystem(nqn, err);
     } else {
         ash_list_remove(&h->link);
-        rt_free(h);
+        host_free(h);
         sub->n_hosts--;
         if (!sub->allow_any_host) {
             ash_list_for_each_safe (item, &sub->ctrlrs) {
@@ -302,7 +363,7 @@ int nvmf_remove_host(struct nvmf_server *srv, const char *nqn, const char *host,
                 if (strcmp(ctrlr->hostnqn, host) == 0)
                     nvmf_ctrlr_kill(ctrlr);
             }
-            while (host_connected(sub, host) && !find_host(sub, host))
+            while (host_connected(sub, host) && !nvmf_find_host(sub, host))
                 rt_waitq_wait(&srv->changed);
         }
         nvmf_discovery_changed(srv);
