@@ -61,6 +61,8 @@ static void make_world(struct sim_plan *plan, uint64_t *rng)
         (sim_below(rng, 2) ? sim_next(rng) : sim_next(rng) | sim_next(rng)) & 0xffff;
     plan->fault_ppm = 30u << sim_below(rng, 12);
     plan->rare_ppm = sim_below(rng, 3) ? 1000u << sim_below(rng, 9) : 0;
+    plan->rpc = sim_below(rng, 2);
+    plan->ext_disk = sim_below(rng, 2);
 }
 
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, size_t n_steps)

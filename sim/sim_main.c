@@ -128,6 +128,8 @@ static void add(struct sim_counts *sum, const struct sim_counts *c)
     sum->n_lives += c->n_lives;
     sum->n_steps += c->n_steps;
     sum->n_checked_blocks += c->n_checked_blocks;
+    sum->n_rpcs += c->n_rpcs;
+    sum->n_exports_max = ASH_MAX(sum->n_exports_max, c->n_exports_max);
     sum->sim_ns += c->sim_ns;
     for (unsigned k = 0; k < SIM_N_KINDS; k++)
         sum->steps[k] += c->steps[k];
@@ -188,12 +190,13 @@ static int run_many(const struct options *o)
         add(&sum, &v.counts);
     }
     print_counts(&sum);
-    printf("%llu seeds, %llu failed, %llu steps, %llu lives, %llu blocks checked, "
-           "%.1f simulated hours, %.0f s\n",
-           (unsigned long long)n_seeds, (unsigned long long)n_failed,
-           (unsigned long long)sum.n_steps, (unsigned long long)sum.n_lives,
-           (unsigned long long)sum.n_checked_blocks, (double)sum.sim_ns / 3.6e12,
-           now_s() - start_s);
+    printf(
+        "%llu seeds, %llu failed, %llu steps, %llu lives, %llu blocks checked, "
+        "%llu calls over JSON-RPC, up to %llu NBD exports at once, %.1f simulated hours, %.0f s\n",
+        (unsigned long long)n_seeds, (unsigned long long)n_failed, (unsigned long long)sum.n_steps,
+        (unsigned long long)sum.n_lives, (unsigned long long)sum.n_checked_blocks,
+        (unsigned long long)sum.n_rpcs, (unsigned long long)sum.n_exports_max,
+        (double)sum.sim_ns / 3.6e12, now_s() - start_s);
     return n_failed ? 1 : 0;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "engine/engine.h"
 #include "export/nbd/nbd.h"
 #include "world.h"
 
@@ -100,6 +101,7 @@ static bool drive_step(struct sim_world *w, const struct sim_step *s)
         break;
     case SIM_QUIET:
         faults_off(w);
+        sim_ext_back(w);
         sim_verify(w);
         sim_check_idle(w);
         break;
@@ -118,6 +120,7 @@ static bool drive_step(struct sim_world *w, const struct sim_step *s)
         break;
     case SIM_REOPEN:
         faults_off(w);
+        sim_ext_back(w);
         sim_control(w, s);
         break;
     default:
@@ -154,6 +157,7 @@ static void drive(struct sim_world *w)
     wait_idle(w, 0, true);
     w->end = (struct sim_step){.kind = SIM_N_KINDS};
     faults_off(w);
+    sim_ext_back(w);
     if (w->faulty)
         w->end.kind = SIM_RESTART; /* the next life has no excuses */
     else if (!sim_is_wrong(w))
@@ -162,25 +166,48 @@ static void drive(struct sim_world *w)
 
 /* --------------------------------------------------------------------- lives */
 
-static int start_engine(struct sim_world *w, struct ash_err *err)
+static int start_parts(struct sim_world *w, struct ash_err *err) ASH_MAY_WAIT
 {
-    char uri[96], *name = NULL;
     int rc = bdev_mgr_create(pool_bdev_modules, NULL, &w->mgr, err);
     if (rc == 0)
         rc = pool_mgr_create(w->mgr, &w->pools, err);
-    if (rc == 0)
-        rc = nbd_server_create(w->mgr, &w->nbd, err);
-    snprintf(uri, sizeof(uri),
-             "malloc:///ext?num_blocks=%u&blk_size=%u&uuid=e5a9e5a9-0000-4000-8000-00000000c0de",
-             SIM_EXT_BYTES / SIM_BLOCK, SIM_BLOCK);
-    if (rc == 0)
-        rc = bdev_create_uri(w->mgr, uri, &name, err);
-    rt_free(name);
-    name = NULL;
-    if (rc == 0)
-        rc = sim_fill_ext(w);
+    return rc ? rc : nbd_server_create(w->mgr, &w->nbd, err);
+}
+
+static int start_whole(struct sim_world *w, struct ash_err *err) ASH_MAY_WAIT
+{
+    int rc = ash_engine_create(NULL, &w->engine, err);
+    if (rc)
+        return rc;
+    w->pools = ash_engine_pools(w->engine);
+    w->mgr = pool_mgr_bdevs(w->pools);
+    w->nbd = ash_engine_nbd(w->engine);
+    return sim_rpc_start(w, err);
+}
+
+static void stop_engine(struct sim_world *w) ASH_MAY_WAIT
+{
+    if (w->engine) {
+        sim_rpc_stop(w);
+        ash_engine_destroy(w->engine);
+    } else {
+        nbd_server_destroy(w->nbd);
+        pool_mgr_destroy(w->pools);
+        bdev_mgr_destroy(w->mgr);
+    }
+}
+
+static int start_engine(struct sim_world *w, struct ash_err *err)
+{
+    char *name = NULL;
+    bool late = w->plan->ext_disk && w->counts.n_lives % 2 == 0; /* its clones wait for it */
+    int rc = w->plan->rpc ? start_whole(w, err) : start_parts(w, err);
+    if (rc == 0 && !late)
+        rc = sim_ext_add(w, err);
     if (rc == 0)
         rc = bdev_create_uri(w->mgr, "aio:///d", &name, err);
+    if (rc == 0 && late)
+        rc = sim_ext_add(w, err);
     bdev_wait_for_examine(w->mgr);
     if (rc == 0 && w->counts.n_lives == 1) {
         struct pool *pool;
@@ -206,9 +233,7 @@ static int life_main(void *arg)
         drive(w);
     if (sim_is_wrong(w))
         return -1;
-    nbd_server_destroy(w->nbd);
-    pool_mgr_destroy(w->pools);
-    bdev_mgr_destroy(w->mgr);
+    stop_engine(w);
     return 0;
 }
 
@@ -229,11 +254,16 @@ static bool live(struct sim_world *w)
     opts.n_reactors = (unsigned)w->plan->n_reactors;
     opts.seed = sim_mix(w->plan->seed + 1000003 * ++w->counts.n_lives);
     w->faults.on = w->faulty = w->removed = w->stopping = w->control = w->cutting = false;
-    w->n_inflight = 0;
+    w->ext_away = false;
+    w->engine = NULL;
+    w->rpc_sock = NULL;
+    w->rpc_server = NULL;
+    w->n_inflight = w->n_exports = 0;
     w->life_rc = 1;
     if (w->verbose)
         fprintf(stderr, "life %llu\n", (unsigned long long)w->counts.n_lives);
-    if (rt_create(&opts, &w->rt, NULL) != 0 || rt_sim_attach(w->rt, "/d", w->disk) != 0) {
+    if (rt_create(&opts, &w->rt, NULL) != 0 || rt_sim_attach(w->rt, "/d", w->disk) != 0 ||
+        (w->ext_disk && rt_sim_attach(w->rt, "/ext", w->ext_disk) != 0)) {
         sim_wrong(w, "no world");
         return false;
     }
@@ -260,6 +290,20 @@ static bool live(struct sim_world *w)
     return !sim_is_wrong(w) && w->end.kind != SIM_N_KINDS;
 }
 
+static void make_ext_disk(struct sim_world *w)
+{
+    struct rt_sim_image *image = rt_sim_image_new(SIM_EXT_BYTES);
+    uint64_t block[SIM_BLOCK / 8];
+    w->ext_disk = rt_sim_disk_new(SIM_EXT_BYTES, SIM_BLOCK);
+    ASH_ASSERT(w->ext_disk && image);
+    for (uint64_t i = 0; i < SIM_EXT_BYTES / SIM_BLOCK; i++) {
+        for (size_t k = 0; k < ASH_N_ELEMS(block); k++)
+            block[k] = sim_ext_tag(i);
+        ASH_ASSERT(rt_sim_image_write(image, i * SIM_BLOCK, block, sizeof(block)) == 0);
+    }
+    rt_sim_disk_give_image(w->ext_disk, image);
+}
+
 bool sim_world_run(struct sim_world *w, const struct sim_plan *plan, bool verbose)
 {
     *w = (struct sim_world){.plan = plan, .verbose = verbose};
@@ -270,7 +314,9 @@ bool sim_world_run(struct sim_world *w, const struct sim_plan *plan, bool verbos
     rt_sim_disk_set_features(w->disk, plan->can_punch != 0, plan->can_punch != 0);
     rt_sim_disk_set_trim(w->disk, (enum rt_sim_trim)(plan->trim % 3));
     rt_sim_disk_set_log(w->disk, &w->log);
-    w->rare_rng = plan->seed;
+    w->rare_rng = w->rpc_rng = plan->seed;
+    if (plan->ext_disk)
+        make_ext_disk(w);
     w->end.kind = SIM_N_KINDS;
     while (live(w)) {
         sim_note(w, 0x500 + w->end.kind, w->log.n_entries, 0);
@@ -292,4 +338,6 @@ void sim_world_free(struct sim_world *w)
     rt_sim_image_free(w->old_image);
     rt_sim_image_free(w->own_image);
     ora_free(&w->old_ora);
+    if (w->ext_disk)
+        rt_sim_disk_put(w->ext_disk);
 }

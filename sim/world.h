@@ -46,7 +46,8 @@
     X(NO_FAULTS, "no-faults", 3, 0)                                                                \
     X(RESTART, "restart", 1, 1)                                                                    \
     X(KILL, "kill", 2, 0)                                                                          \
-    X(CUT, "cut", 3, 0)
+    X(CUT, "cut", 3, 0)                                                                            \
+    X(EXT, "ext", 2, 0)
 
 enum sim_kind {
 #define X(id, name, weight, exclusive) SIM_##id,
@@ -74,7 +75,9 @@ struct sim_step {
     X("trim", trim, 0)               /* enum rt_sim_trim, of a device */                           \
     X("faults", fault_kinds, 0xffff) /* mask: those that occur */                                  \
     X("ppm", fault_ppm, 1000)        /* of a random error; a step of faults multiplies it */       \
-    X("rarely", rare_ppm, 0)         /* of a SIM_RARELY mark */
+    X("rarely", rare_ppm, 0)         /* of a SIM_RARELY mark */                                    \
+    X("rpc", rpc, 0)                 /* a whole engine; control operations over JSON-RPC too */    \
+    X("ext", ext_disk, 0)            /* the external device may go and come back */
 
 struct sim_plan {
 #define X(name, field, normal) uint64_t field;
@@ -214,7 +217,9 @@ void ora_tell(const struct ora_vol *v, uint64_t block, struct ash_buf *out);
     X(BACK_OLDER, "disks that come back older")                                                    \
     X(BACK_FOREIGN, "foreign disks in the place")                                                  \
     X(BACK_BLOCKS, "disks that come back with larger blocks")                                      \
-    X(RARELY, "rare branches taken")
+    X(RARELY, "rare branches taken")                                                               \
+    X(EXT_LOST, "external devices lost under their clones")                                        \
+    X(EXT_BACK, "external devices that come back")
 
 enum sim_fired {
 #define X(id, name) SIM_FIRED_##id,
@@ -227,7 +232,7 @@ enum { SIM_N_TAGS = 16 }; /* of SIM_RARELY marks */
 
 struct sim_counts {
     uint64_t steps[SIM_N_KINDS], fired[SIM_N_FIRED];
-    uint64_t n_lives, n_steps, n_errors, n_checked_blocks, sim_ns;
+    uint64_t n_lives, n_steps, n_errors, n_checked_blocks, n_rpcs, n_exports_max, sim_ns;
     const char *tags[SIM_N_TAGS];
     uint64_t taken[SIM_N_TAGS];
 };
@@ -255,24 +260,31 @@ struct sim_world {
     struct rt_sim_image *old_image; /* an older disk, and what was known then */
     struct oracle old_ora;
     struct rt_sim_image *own_image; /* while another disk is in its place */
-    uint64_t rare_rng;
+    uint64_t rare_rng, rpc_rng;
+    struct rt_sim_disk *ext_disk; /* holds the external device when that can go */
 
     /* of one life */
     struct rt *rt;
     struct bdev_mgr *mgr;
     struct pool_mgr *pools;
     struct nbd_server *nbd;
+    struct ash_engine *engine; /* when the plan has one; then the three above are its own */
+    struct jsonrpc_server *rpc_server;
+    struct rt_sock *rpc_sock;
+    unsigned rpc_id;
     struct sim_faults faults;
-    bool faulty;   /* an operation has failed by the disk's fault: errors are expected */
-    bool removed;  /* the disk is away or was taken away while things ran */
-    bool stopping; /* the life ends */
-    bool control;  /* a control operation runs */
-    bool cutting;  /* the countdown runs */
-    bool lossy;    /* this life ends (or the last one ended) by a power cut */
+    bool ext_away;      /* volumes that stand on the external device are degraded */
+    uint64_t ext_epoch; /* moves when it goes and when it is back */
+    bool faulty;        /* an operation has failed by the disk's fault: errors are expected */
+    bool removed;       /* the disk is away or was taken away while things ran */
+    bool stopping;      /* the life ends */
+    bool control;       /* a control operation runs */
+    bool cutting;       /* the countdown runs */
+    bool lossy;         /* this life ends (or the last one ended) by a power cut */
     uint64_t n_disk_ops;
     uint32_t n_until;    /* disk operations until the end */
     struct sim_step end; /* how */
-    unsigned n_inflight;
+    unsigned n_inflight, n_exports;
     struct rt_waitq idle; /* something has ended */
     int life_rc;
     uint64_t life_ns;
@@ -309,6 +321,32 @@ void sim_check_idle(struct sim_world *w) ASH_MAY_WAIT;
 void sim_finish(struct sim_world *w) ASH_MAY_WAIT;
 void sim_check_image(struct sim_world *w, const char *when, const uint64_t *expect_free,
                      bool want_clean);
+
+/* world_rpc.c: a server on the engine and a client of it; a method call, params without braces. The
+ * error is told by the reply's reason. */
+int sim_rpc_start(struct sim_world *w, struct ash_err *err) ASH_MAY_WAIT;
+void sim_rpc_stop(struct sim_world *w) ASH_MAY_WAIT;
+int sim_rpc(struct sim_world *w, struct ash_err *err, const char *method, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5))) ASH_MAY_WAIT;
+
+/* Does this step go over JSON-RPC? Then it is one call. */
+bool sim_by_rpc(const struct sim_world *w, const struct sim_step *s);
+struct sim_op {
+    const struct ora_vol *v, *other; /* what it is about or makes; its snapshot or parent */
+    uint64_t n_bytes;
+    bool thin;
+};
+int sim_rpc_op(struct sim_world *w, const struct sim_step *s, const struct sim_op *op,
+               struct ash_err *err) ASH_MAY_WAIT;
+
+/* world_ext.c: the external device, alone and under its clones. */
+int sim_ext_add(struct sim_world *w, struct ash_err *err) ASH_MAY_WAIT;
+void sim_ext_step(struct sim_world *w,
+                  const struct sim_step *s) ASH_MAY_WAIT; /* goes, or is back */
+void sim_ext_back(struct sim_world *w) ASH_MAY_WAIT;      /* if it is away */
+const char *sim_ext_name(const struct sim_world *w);
+/* May something on v that began at this epoch have failed for it? */
+bool sim_ext_excuses(const struct sim_world *w, const struct ora_vol *v, uint64_t epoch);
 
 /* world_disk.c */
 void sim_remember(struct sim_world *w, struct rt_sim_image *image);

@@ -88,7 +88,8 @@ static bool ended(struct sim_world *w, const struct sim_step *s, const char *nam
     if (rc) {
         w->counts.n_errors++;
         /* -ENOMEM: no metadata page is left */
-        if (!w->faulty && !w->removed && rc != -ENOSPC && rc != -ENOMEM && !may_refuse)
+        bool degraded = err->reason == ASH_E_VOLUME_DEGRADED && w->ext_away;
+        if (!w->faulty && !w->removed && rc != -ENOSPC && rc != -ENOMEM && !may_refuse && !degraded)
             sim_wrong(w, "%s %s: %s (%s)", sim_kind_name(s->kind), name, err->text,
                       ash_strerror(rc));
     }
@@ -135,7 +136,9 @@ static void do_create(struct sim_world *w, const struct sim_step *s)
         .thin = s->a[2] & 3, .rle = (s->a[2] & 28) == 28, .uuid = v->uuid};
     v->n_blocks = v->alt_n_blocks = bytes / SIM_BLOCK;
     ora_room(v, v->n_blocks, 0);
-    int rc = volume_create(sim_pool(w), v->name, bytes, &opts, &vol, &err);
+    struct sim_op op = {.v = v, .n_bytes = bytes, .thin = opts.thin};
+    int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err)
+                              : volume_create(sim_pool(w), v->name, bytes, &opts, &vol, &err);
     made(w, v, ended(w, s, v->name, rc, false, &err));
 }
 
@@ -150,7 +153,9 @@ static void do_delete(struct sim_world *w, const struct sim_step *s)
         n_clones += w->ora.vols[i].state != ORA_ABSENT && w->ora.vols[i].parent == v->id;
     v->state = ORA_DELETING;
     v->locked = true;
-    bool ok = ended(w, s, v->name, volume_delete(volume_of(w, v), &err), n_clones > 1, &err);
+    struct sim_op op = {.v = v};
+    int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err) : volume_delete(volume_of(w, v), &err);
+    bool ok = ended(w, s, v->name, rc, n_clones > 1, &err);
     if (ok)
         ora_drop(&w->ora, v);
     else if (!is_unsure(w))
@@ -170,7 +175,9 @@ static void do_snapshot(struct sim_world *w, const struct sim_step *s)
     snap->n_blocks = snap->alt_n_blocks = v->n_blocks;
     v->n_held++;
     v->locked = true;
-    int rc = volume_snapshot(volume_of(w, v), snap->name, &opts, &vol, &err);
+    struct sim_op op = {.v = v, .other = snap};
+    int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err)
+                              : volume_snapshot(volume_of(w, v), snap->name, &opts, &vol, &err);
     ora_room(snap, v->n_blocks, 0);
     for (uint64_t i = 0; i < snap->n_blocks; i++)
         ora_copy(&snap->blocks[i], &v->blocks[i], snap->begun, rc != 0);
@@ -185,7 +192,7 @@ static void do_clone(struct sim_world *w, const struct sim_step *s)
 {
     bool ext = s->kind == SIM_ESNAP;
     struct ora_vol *snap = ext ? NULL : choose(w, s->a[0], is_snapshot);
-    struct ora_vol *v = ext || snap ? ora_new(&w->ora) : NULL;
+    struct ora_vol *v = (ext && !w->ext_away) || snap ? ora_new(&w->ora) : NULL;
     struct ash_err err = {0};
     struct volume *vol;
     if (!v)
@@ -199,8 +206,10 @@ static void do_clone(struct sim_world *w, const struct sim_step *s)
         else
             ora_copy(&v->blocks[i], &snap->blocks[i], ORA_NEVER, false);
     }
-    int rc = ext ? volume_clone_bdev(sim_pool(w), "ext", v->name, &opts, &vol, &err)
-                 : volume_clone(volume_of(w, snap), v->name, &opts, &vol, &err);
+    struct sim_op op = {.v = v, .other = snap};
+    int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err)
+             : ext ? volume_clone_bdev(sim_pool(w), sim_ext_name(w), v->name, &opts, &vol, &err)
+                   : volume_clone(volume_of(w, snap), v->name, &opts, &vol, &err);
     made(w, v, ended(w, s, v->name, rc, false, &err));
 }
 
@@ -235,7 +244,9 @@ static void do_resize(struct sim_world *w, const struct sim_step *s)
     v->alt_n_blocks = n_new;
     v->locked = true;
     room_beyond(w, v, n_new);
-    int rc = volume_resize(volume_of(w, v), n_new * SIM_BLOCK, &err);
+    struct sim_op op = {.v = v, .n_bytes = n_new * SIM_BLOCK};
+    int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err)
+                              : volume_resize(volume_of(w, v), n_new * SIM_BLOCK, &err);
     bool ok = ended(w, s, v->name, rc, n_new < n_old, &err);
     if (ok || !is_unsure(w)) {
         cut_off(v, ok ? n_new : n_old);
@@ -253,7 +264,9 @@ static void do_rename(struct sim_world *w, const struct sim_step *s)
     if (strcmp(v->alt_name, v->name) == 0) /* a rename that a crash had cut, and that counts */
         return;
     v->locked = true;
-    int rc = volume_rename(volume_of(w, v), v->alt_name, &err);
+    struct sim_op op = {.v = v};
+    int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err)
+                              : volume_rename(volume_of(w, v), v->alt_name, &err);
     if (ended(w, s, v->name, rc, false, &err))
         memcpy(v->name, v->alt_name, sizeof(v->name));
     else if (is_unsure(w))
@@ -287,7 +300,10 @@ static void do_copy_in(struct sim_world *w, const struct sim_step *s)
         return;
     v->locked = true;
     struct volume *vol = volume_of(w, v);
-    int rc = s->kind == SIM_INFLATE ? volume_inflate(vol, &err) : volume_decouple(vol, &err);
+    struct sim_op op = {.v = v};
+    int rc = sim_by_rpc(w, s)         ? sim_rpc_op(w, s, &op, &err)
+             : s->kind == SIM_INFLATE ? volume_inflate(vol, &err)
+                                      : volume_decouple(vol, &err);
     bool ok = ended(w, s, v->name, rc, false, &err);
     v->locked = !ok && is_unsure(w);
 }
@@ -312,9 +328,11 @@ static void do_parent(struct sim_world *w, const struct sim_step *s)
     for (uint64_t i = 0; i < v->n_blocks && rc == 0; i++)
         if (!(own[i / per / 8] >> (i / per % 8) & 1))
             ora_also(&w->ora, &v->blocks[i], detach ? &zero : &p->blocks[i]);
+    struct sim_op op = {.v = v, .other = p};
     if (rc == 0)
-        rc = detach ? volume_detach(volume_of(w, v), &err)
-                    : volume_set_parent(volume_of(w, v), volume_of(w, p), &err);
+        rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err)
+             : detach         ? volume_detach(volume_of(w, v), &err)
+                              : volume_set_parent(volume_of(w, v), volume_of(w, p), &err);
     bool ok = ended(w, s, v->name, rc, !detach, &err);
     for (uint64_t i = 0; i < v->n_blocks && (ok || !is_unsure(w)); i++) {
         struct ora_block *b = &v->blocks[i];
@@ -340,7 +358,8 @@ static void do_grow(struct sim_world *w, const struct sim_step *s)
 {
     struct ash_err err = {0};
     uint64_t now_bytes = rt_sim_disk_size(w->disk);
-    int rc = pool_grow(sim_pool(w), &err);
+    struct sim_op op = {0};
+    int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err) : pool_grow(sim_pool(w), &err);
     (void)ended(w, s, "tank", rc, true, &err);
     if (now_bytes < 2 * w->plan->disk_bytes) { /* the next opening sees it */
         uint64_t bytes = now_bytes + (uint64_t)(1 + s->a[0] % 64) * 65536;
@@ -387,6 +406,7 @@ void sim_control(struct sim_world *w, const struct sim_step *s)
         [SIM_INFLATE] = do_copy_in,   [SIM_DECOUPLE] = do_copy_in, [SIM_RENAME] = do_rename,
         [SIM_XATTR] = do_xattr,       [SIM_GROW] = do_grow,        [SIM_DETACH] = do_parent,
         [SIM_SET_PARENT] = do_parent, [SIM_REOPEN] = do_reopen,    [SIM_REMOVE] = sim_remove,
+        [SIM_EXT] = sim_ext_step,
     };
     if (w->verbose)
         fprintf(stderr, "%10llu %s begins\n", (unsigned long long)(rt_now_ns() / 1000),
@@ -409,7 +429,7 @@ static void compare(struct sim_world *w, struct volume *vol, bool first)
         sim_wrong(w, "volume '%s' is there, and was never made or has been deleted", info.name);
         return;
     }
-    if (info.state != VOLUME_OK && !(w->faulty && !first))
+    if (info.state != VOLUME_OK && !(w->faulty && !first) && !sim_ext_excuses(w, v, w->ext_epoch))
         sim_wrong(w, "volume %s is not ok: %s", v->name, info.fault ? info.fault : "");
     bool renamed = strcmp(info.name, v->name) != 0;
     if (renamed && strcmp(info.name, v->alt_name) != 0)

@@ -123,6 +123,7 @@ void sim_remove(struct sim_world *w, const struct sim_step *s)
     while (w->n_inflight)
         rt_waitq_wait(&w->idle);
     w->faults.on = false;
+    sim_ext_back(w);
     unsigned how = s->a[0] % 8;
     if (rc == 0 && how < 2)
         stay_foreign(w, s);

@@ -16,6 +16,7 @@ struct io {
     uint64_t block, n_blocks;
     struct bdev_desc *desc;
     bool opened;
+    uint64_t ext_epoch;
 };
 
 /* ---------------------------------------------------------------- contents */
@@ -87,9 +88,10 @@ static void check(struct sim_world *w, struct ora_vol *v, const uint8_t *buf, ui
 /* --------------------------------------------------------------------- one */
 
 /* May an io on the volume fail like this? */
-static bool may_fail(const struct sim_world *w, const struct ora_vol *v, int rc)
+static bool may_fail(const struct sim_world *w, const struct io *io, const struct ora_vol *v,
+                     int rc)
 {
-    return w->faulty || w->removed || rc == -ENOSPC ||
+    return w->faulty || w->removed || rc == -ENOSPC || sim_ext_excuses(w, v, io->ext_epoch) ||
            ((rc == -ENODEV || rc == -ECANCELED) && (!v || v->state != ORA_LIVE));
 }
 
@@ -195,7 +197,7 @@ static void io_main(void *arg)
         w->counts.n_errors++;
         /* chosen before a resize cut that end off */
         bool beyond = v && io->block + io->n_blocks > ASH_MIN(v->n_blocks, v->alt_n_blocks);
-        if (!may_fail(w, v, rc) && !(rc == -EINVAL && beyond))
+        if (!may_fail(w, io, v, rc) && !(rc == -EINVAL && beyond))
             sim_wrong(w, "%s of volume %u at block %llu of %llu blocks: %s",
                       sim_kind_name(io->s.kind), io->vol_id, (unsigned long long)io->block,
                       (unsigned long long)io->n_blocks, ash_strerror(rc));
@@ -236,6 +238,7 @@ void sim_io_start(struct sim_world *w, const struct sim_step *s)
     uint64_t n = 1 + (s->a[2] >> 2) % ASH_MIN(room, most);
     io->block = at * unit;
     io->n_blocks = n * unit;
+    io->ext_epoch = w->ext_epoch;
     w->n_inflight++;
     if (rt_task_spawn("io", io_main, io) != 0)
         sim_wrong(w, "no task");

@@ -12,6 +12,8 @@ struct client {
     struct rt_sock *sock;
     uint32_t vol_id;
     uint64_t cookie;
+    char name[40];
+    bool exported;
 };
 
 static void put_be(uint8_t *at, uint64_t value, unsigned n)
@@ -149,14 +151,15 @@ static int do_read(struct client *c, uint64_t block, uint64_t n, uint8_t *buf)
     return rc;
 }
 
-static int talk(struct client *c, const struct sim_step *s, const char *name, uint64_t block,
+/* What c has written is read by its reader: itself, or a client of another export of the volume. */
+static int talk(struct client *c, struct client *reader, const struct sim_step *s, uint64_t block,
                 uint64_t n, uint8_t *buf)
 {
-    int rc = shake_hands(c, name);
+    int rc = 0;
     for (unsigned i = 0; i < 1 + (s->a[3] >> 4) % 3 && rc == 0; i++)
         rc = do_write(c, block, n, s->a[3] >> 8 & 1, buf);
     if (rc == 0)
-        rc = do_read(c, block, n, buf);
+        rc = do_read(reader, block, n, buf);
     uint64_t since = ++c->w->ora.now;
     if (rc == 0)
         rc = ask(c, 3, 0, 0, 0, NULL);
@@ -172,34 +175,68 @@ static int talk(struct client *c, const struct sim_step *s, const char *name, ui
     return rc;
 }
 
+/* The volume was deleted, or its disk or parent taken away: the server has dropped the export
+ * itself, and cuts the stream off. */
+static bool has_left(const struct sim_world *w, uint32_t vol_id, uint64_t epoch)
+{
+    const struct ora_vol *v = ora_find((struct oracle *)(uintptr_t)&w->ora, vol_id);
+    return !v || v->state != ORA_LIVE || w->removed || sim_ext_excuses(w, v, epoch);
+}
+
+/* An export of the volume and a connection to it. */
+static int begin(struct client *c, struct sim_world *w, const struct ora_vol *v)
+{
+    struct rt_sock *server;
+    char uuid[ASH_UUID_TEXT_BYTES];
+    struct ash_err err = {0};
+    c->w = w;
+    c->vol_id = v->id;
+    snprintf(c->name, sizeof(c->name), "x%llu", (unsigned long long)++w->ora.now);
+    int rc = nbd_add_export(w->nbd, ash_uuid_format(&v->uuid, uuid), c->name, false, NULL, &err);
+    if (rc)
+        return rc;
+    c->exported = true;
+    w->n_exports++;
+    w->counts.n_exports_max = ASH_MAX(w->counts.n_exports_max, w->n_exports);
+    rc = rt_sock_pair(&c->sock, &server);
+    if (rc == 0)
+        rc = nbd_serve_sock(w->nbd, server, &err);
+    return rc ? rc : shake_hands(c, c->name);
+}
+
+static void end(struct client *c, uint64_t epoch)
+{
+    struct sim_world *w = c->w;
+    struct ash_err err = {0};
+    if (c->sock) {
+        rt_sock_shutdown(c->sock);
+        rt_sock_close(c->sock);
+    }
+    if (!c->exported)
+        return;
+    w->n_exports--;
+    int gone = nbd_remove_export(w->nbd, c->name, true, &err);
+    if (gone && !(gone == -ENOENT && has_left(w, c->vol_id, epoch)))
+        sim_wrong(w, "removing an export: %s", err.text);
+}
+
 int sim_nbd_session(struct sim_world *w, struct ora_vol *v, const struct sim_step *s,
                     uint64_t block, uint64_t n_blocks)
 {
-    struct client c = {.w = w, .vol_id = v->id};
-    struct rt_sock *server;
-    char uuid[ASH_UUID_TEXT_BYTES], name[40];
-    struct ash_err err = {0};
-    snprintf(name, sizeof(name), "x%llu", (unsigned long long)++w->ora.now);
-    ash_uuid_format(&v->uuid, uuid);
-    int rc = nbd_add_export(w->nbd, uuid, name, false, NULL, &err);
-    if (rc)
-        return rc;
-    rc = rt_sock_pair(&c.sock, &server);
-    if (rc == 0) {
-        uint8_t *buf = rt_buf_get(n_blocks * SIM_BLOCK);
-        rc = nbd_serve_sock(w->nbd, server, &err);
-        if (rc == 0)
-            rc = talk(&c, s, name, block, n_blocks, buf);
-        rt_buf_put(buf, n_blocks * SIM_BLOCK);
-        rt_sock_shutdown(c.sock);
-        rt_sock_close(c.sock);
-    }
-    int gone = nbd_remove_export(w->nbd, name, true, &err);
-    /* the volume was deleted or its disk taken away: the server has dropped the export itself, and
-     * cuts the stream off */
-    v = ora_find(&w->ora, c.vol_id);
-    bool leaves = !v || v->state != ORA_LIVE || w->removed;
-    if (gone && !(gone == -ENOENT && leaves))
-        sim_wrong(w, "removing an export: %s", err.text);
-    return rc && leaves ? -ENODEV : rc;
+    struct client c = {0}, other = {0};
+    uint64_t epoch = w->ext_epoch;
+    bool two = s->a[3] & 0x400;
+    uint32_t id = v->id;
+    int rc = begin(&c, w, v);
+    v = ora_find(&w->ora, id);
+    if (rc == 0 && two)
+        rc = v ? begin(&other, w, v) : -ENODEV;
+    uint8_t *buf = rt_buf_get(n_blocks * SIM_BLOCK);
+    if (rc == 0)
+        rc = talk(&c, two ? &other : &c, s, block, n_blocks, buf);
+    rt_buf_put(buf, n_blocks * SIM_BLOCK);
+    if (other.w)
+        end(&other, epoch);
+    end(&c, epoch);
+    return rc && has_left(w, id, epoch) ? -ENODEV : rc;
 }
