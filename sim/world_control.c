@@ -88,7 +88,8 @@ static bool ended(struct sim_world *w, const struct sim_step *s, const char *nam
     if (rc) {
         w->counts.n_errors++;
         /* -ENOMEM: no metadata page is left */
-        bool degraded = err->reason == ASH_E_VOLUME_DEGRADED && w->ext_away;
+        /* over JSON-RPC a volume without a device is not found, as with SPDK */
+        bool degraded = w->ext_away && (err->reason == ASH_E_VOLUME_DEGRADED || rc == -ENODEV);
         if (!w->faulty && !w->removed && rc != -ENOSPC && rc != -ENOMEM && !may_refuse && !degraded)
             sim_wrong(w, "%s %s: %s (%s)", sim_kind_name(s->kind), name, err->text,
                       ash_strerror(rc));
