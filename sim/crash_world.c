@@ -236,7 +236,7 @@ uint64_t crash_hash(const void *data, size_t n_bytes, uint64_t seed)
 #define ARENA_BYTES (256u << 20)
 static struct arena {
     struct arena *next;
-} *free_arenas;
+} * free_arenas;
 
 static uint8_t *arena_get(void)
 {
