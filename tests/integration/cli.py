@@ -273,7 +273,13 @@ def help_and_version():
     text = ok("help").out
     names = ok("commands").out.splitlines()
     check(len(names) > 40, "fewer commands than there were")
+    of_lvm = ok("lvm", "help").out
     for name in names:
+        if name.startswith("lvm "):  # LVM's own commands have LVM's own help
+            command = name.split()[1]
+            check(re.search(rf"^  {command} ", of_lvm, re.M), f"{name} is not in lvm's help")
+            check(command in ok("help", "lvm", command).out, f"{name}: no help")
+            continue
         check(re.search(rf"^  {re.escape(name)} ", text, re.M), f"{name} is not in the help")
         one = ok(*name.split(), "--help").out
         check(one == ok("help", *name.split()).out, f"{name}: two kinds of help")

@@ -329,7 +329,9 @@ int cli_main(const struct cli_host *host, int argc, char **argv)
     }
     argc -= argc > 0;
     argv++;
-    if (argc > 0 && !strcmp(argv[0], "lvm"))
+    /* "lvm --help" is the same as "help lvm", as with all commands. */
+    bool is_help = argc == 2 && !strcmp(argv[1], "--help");
+    if (argc > 0 && !strcmp(argv[0], "lvm") && !is_help)
         return lvmcmd_main(host, argc, argv);
     if (!strcmp(self, "ashlard") || !strcmp(self, "spdk_tgt")) {
         cli.cmd = cmd_named("serve");
