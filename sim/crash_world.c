@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/assert.h"
 #include "crash.h"
@@ -232,7 +233,8 @@ uint64_t crash_hash(const void *data, size_t n_bytes, uint64_t seed)
 }
 
 /* Room for the contents of volumes, in large pages: faulting it in for each state anew was half of
- * the explorer's time. Lives as long as the process, which walks one case. */
+ * the explorer's time. Lives as long as the process, which walks one case. Mapped, not allocated:
+ * a malloc that fills what it hands out (MALLOC_PERTURB_) would touch all of it. */
 #define ARENA_BYTES (256u << 20)
 static struct arena {
     struct arena *next;
@@ -245,10 +247,11 @@ static uint8_t *arena_get(void)
         free_arenas = a->next;
         return (uint8_t *)a;
     }
-    a = aligned_alloc(2u << 20, ARENA_BYTES);
-    ASH_ASSERT(a);
-    rt_want_huge(a, ARENA_BYTES);
-    return (uint8_t *)a;
+    void *mem = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASH_ASSERT(mem != MAP_FAILED);
+    rt_want_huge(mem, ARENA_BYTES);
+    return mem;
 }
 
 void crash_view_free(struct crash_view *view)

@@ -118,6 +118,11 @@ bool nvme_chap_equal(const uint8_t *a, const uint8_t *b, size_t n)
     return CRYPTO_memcmp(a, b, n) == 0;
 }
 
+void nvme_chap_wipe(void *secret, size_t n_bytes)
+{
+    OPENSSL_cleanse(secret, n_bytes);
+}
+
 /* The prime of a group; the generator is 2. NULL: no memory. */
 static BIGNUM *prime_of(unsigned group)
 {

@@ -158,5 +158,7 @@ struct nvme_chap_proof {
 /* nvme_chap_hash_bytes(hash) bytes. -ENOMEM. */
 int nvme_chap_response(const struct nvme_chap_proof *p, uint8_t *ret);
 bool nvme_chap_equal(const uint8_t *a, const uint8_t *b, size_t n); /* in constant time */
+/* Overwrite what is secret; unlike a memset before the end of a life it is never left out. */
+void nvme_chap_wipe(void *secret, size_t n_bytes);
 
 #endif

@@ -73,9 +73,7 @@ static int no_key(const char *name, struct ash_err *err)
 
 /* The file's text; wiped and freed by the caller. */
 static int read_key(const char *name, const char *path, char **ret_text,
-                    struct ash_err *err) ASH_MAY_WAIT;
-
-static int read_key(const char *name, const char *path, char **ret_text, struct ash_err *err)
+                    struct ash_err *err) ASH_MAY_WAIT
 {
     unsigned mode = 0;
     size_t n;
@@ -92,9 +90,8 @@ static int read_key(const char *name, const char *path, char **ret_text, struct 
 
 static void wipe(char *text)
 {
-    volatile char *p = text;
-    while (p && *p)
-        *p++ = '\0';
+    if (text)
+        nvme_chap_wipe(text, strlen(text));
     rt_free(text);
 }
 

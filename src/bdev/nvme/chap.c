@@ -187,7 +187,7 @@ int nvme_qpair_authenticate(struct nvme_qpair *qp, struct ash_err *err)
     if (rc == 0)
         rc = check_controller(x);
     if (x)
-        memset(x, 0, sizeof(*x));
+        nvme_chap_wipe(x, sizeof(*x));
     rt_free(x);
     rt_free(buf);
     return rc;

@@ -38,9 +38,9 @@ void nvme_path_opts_free(struct nvme_path_opts *opts)
     rt_free(opts->key_name);
     rt_free(opts->ctrlr_key_name);
     if (opts->key)
-        memset(opts->key, 0, sizeof(*opts->key));
+        nvme_chap_wipe(opts->key, sizeof(*opts->key));
     if (opts->ctrlr_key)
-        memset(opts->ctrlr_key, 0, sizeof(*opts->ctrlr_key));
+        nvme_chap_wipe(opts->ctrlr_key, sizeof(*opts->ctrlr_key));
     rt_free(opts->key);
     rt_free(opts->ctrlr_key);
     *opts = (struct nvme_path_opts){0};

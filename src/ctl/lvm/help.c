@@ -10,14 +10,6 @@ static const char *const arg_names[] = {
     "EXTENTS", "TAG",  "contiguous|cling|normal|anywhere|inherit",
     "r|rw"};
 
-static const struct lvmcmd_opt *named(const char *name, size_t n)
-{
-    for (const struct lvmcmd_opt *o = lvmcmd_opts; o->name; o++)
-        if (strlen(o->name) == n && strncmp(o->name, name, n) == 0)
-            return o;
-    return NULL;
-}
-
 /* Calls fn for each option of a list "n:name name ...". */
 static void each_opt(const char *list, struct ash_buf *out,
                      void (*fn)(struct ash_buf *out, char letter, const struct lvmcmd_opt *opt))
@@ -25,7 +17,8 @@ static void each_opt(const char *list, struct ash_buf *out,
     while (list && *list) {
         size_t n = strcspn(list, " ");
         char letter = n > 1 && list[1] == ':' ? list[0] : '\0';
-        const struct lvmcmd_opt *opt = letter ? named(list + 2, n - 2) : named(list, n);
+        const struct lvmcmd_opt *opt =
+            lvmcmd_opt_named(letter ? list + 2 : list, letter ? n - 2 : n);
         if (opt)
             fn(out, letter, opt);
         list += n;

@@ -42,7 +42,8 @@ struct lvmcmd_opt {
     enum lvmcmd_arg arg;
     const char *help;
 };
-extern const struct lvmcmd_opt lvmcmd_opts[]; /* ends with a NULL name */
+extern const struct lvmcmd_opt lvmcmd_opts[];                          /* ends with a NULL name */
+const struct lvmcmd_opt *lvmcmd_opt_named(const char *name, size_t n); /* NULL */
 
 struct lvmcmd_cmd {
     const char *name;

@@ -79,7 +79,7 @@ static bool valid(const struct lvmcmd_opt *opt, const char *text)
 
 /* ---------------------------------------------------------------- options */
 
-static const struct lvmcmd_opt *opt_named(const char *name, size_t n)
+const struct lvmcmd_opt *lvmcmd_opt_named(const char *name, size_t n)
 {
     for (const struct lvmcmd_opt *o = lvmcmd_opts; o->name; o++)
         if (strlen(o->name) == n && strncmp(o->name, name, n) == 0)
@@ -100,7 +100,7 @@ static const struct lvmcmd_opt *opt_in(const char *list, char letter, const char
         size_t n_name = n_word - (own ? 2 : 0);
         bool fits = letter ? own == letter : n_name >= n && strncmp(word, name, n) == 0;
         if (fits) {
-            const struct lvmcmd_opt *opt = opt_named(word, n_name);
+            const struct lvmcmd_opt *opt = lvmcmd_opt_named(word, n_name);
             if (!letter && n_name == n) {
                 *n_found = 1;
                 return opt;

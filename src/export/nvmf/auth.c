@@ -58,7 +58,7 @@ void nvmf_auth_free(struct nvmf_auth *auth)
 {
     if (!auth)
         return;
-    memset(auth, 0, sizeof(*auth));
+    nvme_chap_wipe(auth, sizeof(*auth));
     rt_free(auth);
 }
 
@@ -166,7 +166,7 @@ static void take_reply(struct nvmf_conn *conn, const uint8_t *data, uint32_t n)
     if (auth->has_response)
         ok = auth->has_ctrlr_key &&
              prove(conn, false, shared, theirs, ash_le32_get(m->seq), auth->response);
-    memset(shared, 0, sizeof(shared));
+    nvme_chap_wipe(shared, sizeof(shared));
     if (ok)
         auth->state = SAY_SUCCESS1;
     else

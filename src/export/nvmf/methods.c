@@ -611,7 +611,7 @@ static int run_nvmf_subsystem_add_host(struct ash_call *call, void *params)
         if (rc)
             nvmf_remove_host(server(call), p->nqn, p->host, NULL);
     }
-    memset(&keys, 0, sizeof(keys));
+    nvme_chap_wipe(&keys, sizeof(keys));
     return done(call, rc, p->nqn, INTERNAL_ERROR, "Internal error");
 }
 
@@ -622,7 +622,7 @@ static int run_nvmf_subsystem_set_keys(struct ash_call *call, void *params)
     int rc = read_keys(call, p, &keys);
     if (rc == 0)
         rc = nvmf_set_host_keys(server(call), p->nqn, p->host, &keys.names, call->err);
-    memset(&keys, 0, sizeof(keys));
+    nvme_chap_wipe(&keys, sizeof(keys));
     return done(call, rc, p->nqn, INTERNAL_ERROR, "Internal error");
 }
 

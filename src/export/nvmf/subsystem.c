@@ -198,9 +198,9 @@ static void path_close(struct nvmf_path *path)
 static void free_keys(struct nvmf_host *host)
 {
     if (host->key)
-        memset(host->key, 0, sizeof(*host->key));
+        nvme_chap_wipe(host->key, sizeof(*host->key));
     if (host->ctrlr_key)
-        memset(host->ctrlr_key, 0, sizeof(*host->ctrlr_key));
+        nvme_chap_wipe(host->ctrlr_key, sizeof(*host->ctrlr_key));
     rt_free(host->key);
     rt_free(host->ctrlr_key);
     rt_free(host->key_name);

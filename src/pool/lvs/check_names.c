@@ -127,5 +127,5 @@ void ck_names(struct ck *ck)
     find_duplicates(ck, names, n_names, LVS_F_NAME_DUP);
     /* k: freed by its cleanup attribute. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     find_duplicates(ck, uuids, n_uuids, LVS_F_UUID_DUP);
-/* u: freed by its cleanup attribute. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+    /* u: freed by its cleanup attribute. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
 }

@@ -122,15 +122,7 @@ int lvs_store_format(struct lvs_store *s, const char *name, const struct pool_cr
         s->clear = opts->clear;
     if (ash_uuid_is_nil(&uuid))
         rt_random_uuid(&uuid);
-    rc = ash_bitmap_init(&s->used_clusters, s->n_clusters);
-    if (rc == 0)
-        rc = ash_bitmap_init(&s->used_pages, s->md_len);
-    if (rc == 0)
-        rc = ash_bitmap_init(&s->zero_clusters, s->n_clusters);
-    if (rc == 0)
-        rc = lvs_roots_init(s);
-    for (uint32_t c = 0; c < s->md_clusters && rc == 0; c++)
-        ash_bitmap_set(&s->used_clusters, c);
+    rc = lvs_space_init(s);
     if (rc == 0)
         rc = create_label(s, name, &uuid);
     if (rc == 0)

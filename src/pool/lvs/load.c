@@ -43,13 +43,7 @@ static void load_end(struct load *l)
 static int load_steps(struct load *l, struct ash_err *err)
 {
     struct lvs_store *s = l->s;
-    int rc = ash_bitmap_init(&s->used_clusters, s->n_clusters);
-    if (rc == 0)
-        rc = ash_bitmap_init(&s->used_pages, s->md_len);
-    if (rc == 0)
-        rc = ash_bitmap_init(&s->zero_clusters, s->n_clusters);
-    if (rc == 0)
-        rc = lvs_roots_init(s);
+    int rc = lvs_space_init(s);
     if (rc == 0)
         rc = ash_bitmap_init(&l->kept, s->md_len);
     if (rc == 0)
@@ -58,8 +52,6 @@ static int load_steps(struct load *l, struct ash_err *err)
         rc = ash_bitmap_init(&l->twice, s->n_clusters);
     if (rc == 0)
         rc = (l->pages = rt_alloc((size_t)s->md_len * sizeof(*l->pages))) ? 0 : -ENOMEM;
-    for (uint32_t c = 0; c < s->md_clusters && rc == 0; c++)
-        ash_bitmap_set(&s->used_clusters, c);
     /* What a process before us wrote or unmapped without a flush counts from here on. */
     if (rc == 0 && !s->read_only && !s->is_clean_on_disk)
         rc = lvs_flush(s);

@@ -159,7 +159,7 @@ int load_write_repairs(struct load *l)
     rt_step("write repairs");
     for (size_t i = 0; i < l->n_todos && rc == 0; i++) {
         struct load_todo *t = &l->todos[i];
-        if (t->rewrite && !t->erase && !t->v->is_crosslinked && t->v->state != VOLUME_FAULTED)
+        if (t->rewrite && !t->erase && !t->v->must_stay && t->v->state != VOLUME_FAULTED)
             rc = rewrite_volume(l, t);
     }
     if (rc == 0 && !l->super_found)

@@ -121,9 +121,9 @@ int load_resolve(struct load *l)
         struct lvs_volume *v = lvs_find_blob(l->s, id);
         if (!v || v == x || v->state == VOLUME_FAULTED) {
             /* Who is to have the clusters cannot be told: keep what there is, change nothing. */
-            x->is_crosslinked = true;
+            x->must_stay = true;
             if (v)
-                v->is_crosslinked = true;
+                v->must_stay = true;
             snprintf(l->s->damage, sizeof(l->s->damage),
                      "half-done operation on volume '%s' cannot be resolved", x->name);
             continue;
@@ -151,7 +151,7 @@ static void mark_crosslinked(struct load *l)
             uint32_t cluster = lvs_map_get(&v->map, k);
             if (!ash_bitmap_test(&l->twice, cluster))
                 continue;
-            v->is_crosslinked = true;
+            v->must_stay = true;
             if (!which) {
                 which = cluster;
                 first = v;
@@ -172,7 +172,7 @@ static void mark_crosslinked(struct load *l)
 static void claim_page(struct load *l, struct lvs_volume *v, uint32_t page)
 {
     if (ash_bitmap_set(&l->s->used_pages, page) && v) {
-        v->is_crosslinked = true;
+        v->must_stay = true;
         if (!l->s->damage[0])
             snprintf(l->s->damage, sizeof(l->s->damage),
                      "metadata page %u of volume '%s' is used twice", page, v->name);
@@ -186,7 +186,7 @@ static void guard_parents(struct lvs_store *s)
         struct lvs_volume *v = ash_list_entry(i, struct lvs_volume, link);
         if (ash_list_empty(&v->clones) || lvs_is_read_only(v) || v->state == VOLUME_FAULTED)
             continue;
-        v->is_crosslinked = true;
+        v->must_stay = true;
         if (!s->damage[0])
             snprintf(s->damage, sizeof(s->damage),
                      "volume '%.60s' is the parent of another, and not read-only", v->name);

@@ -136,7 +136,8 @@ struct lvs_volume {
     char unique_id[64]; /* name of the bdev */
     char alias[2 * LVS_NAME_MAX + 2];
     struct ash_uuid uuid;
-    bool is_crosslinked; /* shares clusters with another volume: nothing may change */
+    bool must_stay; /* damaged so that nothing of it may change: shared clusters, or a parent that
+                     * is not read-only */
     bool is_named_by_us; /* name on the disk unusable: a made-up one is shown */
 
     struct lvs_volume *parent;
@@ -329,6 +330,8 @@ int lvs_masks_write(struct lvs_store *s) ASH_MAY_WAIT;
 
 /* ----------------------------------------------------- space.c */
 
+/* Of a store whose sizes are known: nothing is used but the metadata's clusters. -ENOMEM. */
+int lvs_space_init(struct lvs_store *s);
 /* Lowest free cluster, marked used; 0: none (-ENOSPC). */
 uint32_t lvs_cluster_take(struct lvs_store *s, bool *ret_known_zero);
 void lvs_cluster_give(struct lvs_store *s, uint32_t cluster, bool known_zero);

@@ -17,6 +17,20 @@
  * tells once and not at every cluster. */
 #define USAGE_SLACK_PERCENT 2
 
+int lvs_space_init(struct lvs_store *s)
+{
+    int rc = ash_bitmap_init(&s->used_clusters, s->n_clusters);
+    if (rc == 0)
+        rc = ash_bitmap_init(&s->used_pages, s->md_len);
+    if (rc == 0)
+        rc = ash_bitmap_init(&s->zero_clusters, s->n_clusters);
+    if (rc == 0)
+        rc = lvs_roots_init(s);
+    for (uint32_t c = 0; c < s->md_clusters && rc == 0; c++)
+        ash_bitmap_set(&s->used_clusters, c);
+    return rc;
+}
+
 void lvs_usage_changed(struct lvs_store *s)
 {
     uint64_t n_data = s->n_clusters - s->md_clusters;

@@ -280,7 +280,7 @@ static int settle_snapshots(struct lvs_store *s)
         struct lvs_root next;
         bool half_done = lvs_xattrs_find(&v->root.internal, LVS_XATTR_SNAPTMP) ||
                          lvs_xattrs_find(&v->root.internal, LVS_XATTR_SNAPRM);
-        if (!half_done || v->is_crosslinked || v->state == VOLUME_FAULTED)
+        if (!half_done || v->must_stay || v->state == VOLUME_FAULTED)
             continue;
         rc = lvs_root_copy(v, &next);
         if (rc == 0) {
@@ -299,7 +299,7 @@ static int write_clean(struct lvs_store *s)
     /* after a growth that failed the bitmap is longer than the mask on the disk */
     bool unsure = s->no_allocation || s->needs_recovery || s->used_clusters.n_bits != s->n_clusters;
     ash_list_for_each (l, &s->volumes)
-        unsure |= ash_list_entry(l, struct lvs_volume, link)->is_crosslinked;
+        unsure |= ash_list_entry(l, struct lvs_volume, link)->must_stay;
     if (unsure)
         rt_log(RT_LOG_WARN, "pool",
                "pool '%s' is not marked as clean: %s; its next open recovers it", s->name,

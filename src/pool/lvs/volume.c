@@ -239,7 +239,7 @@ int lvs_op_begin(struct lvs_volume *v, const char *op, struct ash_err *err)
     if (v->op)
         return ash_err_set(err, ASH_E_VOLUME_LOCKED, v->name, "volume '%s' is busy: %s", v->name,
                            v->op);
-    if (v->is_crosslinked)
+    if (v->must_stay)
         return ash_err_set(err, ASH_E_POOL_DEGRADED, v->name,
                            "volume '%s' shares clusters with another", v->name);
     if (v->state == VOLUME_FAULTED && strcmp(op, "delete") != 0)

@@ -3,6 +3,7 @@
  * every code of src/base/reasons.h to be asserted by some test; those of this layer that no other
  * test meets on its way are here. */
 #include "mkdisk.h"
+#include "pool/lvm/set.h"
 #include "pool_test.h"
 
 #define C    (64u << 10)
@@ -418,12 +419,63 @@ static void devices(void **state)
     run(NULL, removal_case, NULL);
 }
 
+/* ----------------------------------------------------------------------- LVM2 */
+
+#define LVM_DISK_BYTES (8u << 20)
+
+/* A PV whose one area names a text with a checksum that it does not have. */
+static struct rt_sim_disk *pv_with_bad_text(void)
+{
+    static const char text[] = "vg { }\n";
+    uint8_t sector[LVM_SECTOR_BYTES];
+    struct lvm_label label = {.sector = LVM_LABEL_SECTOR,
+                              .device_bytes = LVM_DISK_BYTES,
+                              .data_offset = 1u << 20,
+                              .mdas = {{LVM_MDA_START, (1u << 20) - LVM_MDA_START}},
+                              .n_mdas = 1};
+    struct lvm_mda_header header = {.start = LVM_MDA_START, .size = label.mdas[0].size};
+    CHECK(lvm_id_parse("JI5L9E-vnd1-gvdP-EEaj-WzyT-MSlx-FmYtke", &label.pv_id));
+    header.slots[0] = (struct lvm_location){LVM_SECTOR_BYTES, sizeof(text),
+                                            lvm_crc(LVM_CRC_INIT, text, sizeof(text)) ^ 1, 0};
+    struct rt_sim_disk *disk = rt_sim_disk_new(LVM_DISK_BYTES, 512);
+    struct rt_sim_image *image = rt_sim_image_new(LVM_DISK_BYTES);
+    lvm_label_build(&label, sector);
+    CHECK_INT(rt_sim_image_write(image, LVM_SECTOR_BYTES, sector, sizeof(sector)), 0);
+    lvm_mda_build(&header, sector);
+    CHECK_INT(rt_sim_image_write(image, LVM_MDA_START, sector, sizeof(sector)), 0);
+    CHECK_INT(rt_sim_image_write(image, LVM_MDA_START + LVM_SECTOR_BYTES, text, sizeof(text)), 0);
+    rt_sim_disk_give_image(disk, image);
+    return disk;
+}
+
+static int bad_text_case(struct pt *t, void *arg)
+{
+    struct lvm_set *set = lvm_set_new(t->mgr);
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    CHECK_INT(lvm_set_add(set, "/d", "/d", false, NULL), 0);
+    CHECK_INT(lvm_set_scan(set, NULL), 0);
+    const struct lvm_dev *dev = lvm_dev_find(set, "/d");
+    CHECK(dev && dev->has_label);
+    CHECK_INT(dev->mdas[0].fault, ASH_E_LVM_TEXT_CRC);
+    CHECK(!dev->mdas[0].copy && ash_list_empty(&set->groups));
+    CHECK(set->warnings && strstr(set->warnings->text, "bad metadata on /d in mda1"));
+    lvm_set_free(set);
+    return 0;
+}
+
+static void lvm_texts(void **state)
+{
+    struct rt_sim_disk *disk = pv_with_bad_text();
+    run(disk, bad_text_case, NULL);
+    rt_sim_disk_put(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(supers),  cmocka_unit_test(crosslinked), cmocka_unit_test(creation),
         cmocka_unit_test(growth),  cmocka_unit_test(volumes),     cmocka_unit_test(metadata_full),
-        cmocka_unit_test(devices),
+        cmocka_unit_test(devices), cmocka_unit_test(lvm_texts),
     };
     return cmocka_run_group_tests_name("reasons", tests, NULL, NULL);
 }
