@@ -28,7 +28,7 @@ static void help_fields(struct ash_buf *out)
         ash_buf_fmt(out, "  %s\n  %.*s\n", titles[groups[g].of], (int)strlen(titles[groups[g].of]),
                     "----------------------------------------");
         ash_buf_fmt(out, "    %-27s - All fields in this section.\n", groups[g].name);
-        for (const struct rep_field *f = rep_fields; f->id; f++)
+        for (const struct rep_field *f = NULL; (f = rep_field_next(f));)
             if (f->of == groups[g].of)
                 ash_buf_fmt(out, "    %-27s - %s\n", f->id, f->help);
         ash_buf_str(out, "   \n");
@@ -71,7 +71,7 @@ static bool add_group(struct rep *rep, const char *name, size_t n)
         if (!is_it && !(all && groups[g].of == rep->of))
             continue;
         found = true;
-        for (const struct rep_field *f = rep_fields; f->id; f++)
+        for (const struct rep_field *f = NULL; (f = rep_field_next(f));)
             if (f->of == groups[g].of)
                 add_field(rep, f);
     }

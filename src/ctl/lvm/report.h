@@ -35,10 +35,26 @@ struct rep_field {
     void (*get)(struct lvmcmd *c, const struct rep_row *row, struct rep_value *v);
     const char *help;
 };
-extern const struct rep_field rep_fields[]; /* ends with a NULL id */
+extern const struct rep_field rep_fields_vg[]; /* of VGs and PVs; ends with a NULL id */
+/* All fields in turn; NULL begins and ends. */
+const struct rep_field *rep_field_next(const struct rep_field *f);
 
 /* By name; a prefix ("lv_") of the report's own kind may be left out. NULL. */
 const struct rep_field *rep_field_find(const char *name, size_t n, enum rep_of own);
+
+/* --- fields_put.c: values as text --- */
+void rep_put_str(struct rep_value *v, const char *text); /* NULL: undefined */
+void rep_put_num(struct rep_value *v, uint64_t n);
+void rep_put_minus_one(struct rep_value *v);
+void rep_put_size(struct lvmcmd *c, struct rep_value *v, uint64_t bytes);
+void rep_put_bin(struct lvmcmd *c, struct rep_value *v, bool yes, const char *word);
+void rep_put_list(struct rep_value *v, const struct lvm_str *list);
+void rep_put_id(struct rep_value *v, const struct lvm_id *id);
+void rep_put_lv_name(struct rep_value *v, const struct lvm_lv *lv);
+static inline uint64_t rep_extent_bytes(const struct lvm_vg *vg)
+{
+    return (uint64_t)vg->extent_sectors * LVM_SECTOR_BYTES;
+}
 
 /* --- select.c --- */
 /* Does the row fit the expression? 1 yes, 0 no, -1 the expression is wrong (printed). */
