@@ -40,6 +40,8 @@ static int move(struct exchange *x, bool send, uint32_t n) ASH_MAY_WAIT
                     .length = ash_le32(n)}};
     struct nvme_cqe cqe;
     int rc = nvme_exec(x->qp, &u.sqe, x->buf, n, send, &cqe);
+    if (rc && x->qp->is_by_peer) /* perhaps before we could ask why: that is an answer too */
+        return refuse(x, "the controller has ended the connection");
     if (rc)
         return rc;
     return nvme_cqe_status(&cqe) ? refuse(x, "the controller refuses a message") : 0;

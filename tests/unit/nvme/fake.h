@@ -28,6 +28,7 @@ struct fake {
     /* what it is */
     uint32_t authreq, n_queues; /* n_queues 0: as many as are asked for */
     uint16_t connect_status;
+    bool hangs_up; /* when the host begins to prove itself */
     uint8_t uuid;        /* each byte of it */
     uint32_t in_capsule; /* bytes; 0: none on I/O queues */
     bool keeps_ready;    /* CSTS.RDY stays when the controller is disabled */
@@ -154,6 +155,10 @@ static inline void fake_fabrics(struct fake_conn *c, const struct nvme_sqe *sqe)
     if (connect->fctype == NVME_FC_CONNECT) {
         c->qid = ash_le16_get(connect->qid);
         fake_reply(c, ash_le16_get(sqe->cid), 1 | f->authreq << 16, f->connect_status);
+        return;
+    }
+    if (f->hangs_up && prop->fctype == NVME_FC_AUTH_SEND) {
+        rt_sock_shutdown(c->sock);
         return;
     }
     if (prop->fctype == NVME_FC_PROPERTY_SET) {

@@ -2,7 +2,7 @@
 /* DH-HMAC-CHAP between our initiator and our target: who gets in with which keys, on every queue
  * and at every connection; keys that cannot be used. The computation itself: base/test_nvme_chap.c.
  */
-#include "nvme_test.h"
+#include "fake.h"
 
 #define ME "nqn.2016-06.io.ashlar:me"
 
@@ -194,12 +194,42 @@ static void test_bad(void **state)
     in_seeded_world(body_bad, NULL, 3, 1);
 }
 
+static void no_io(struct fake_conn *c, const struct nvme_sqe *sqe)
+{
+    CHECK(false, "an I/O queue");
+}
+
+/* A controller that refuses may end the connection before it was asked for its reason. */
+static int body_hung_up(void *arg)
+{
+    struct nvme_world w;
+    struct fake f = {.io = no_io, .authreq = NVME_AUTHREQ_ATR, .hangs_up = true};
+    (void)arg;
+    world_up(&w);
+    put_key(&w, 0);
+    fake_open(&f, "tcp://127.0.1.1:4420");
+    CHECK(rpc_fails(&w, "bdev_nvme_attach_controller",
+                    "{\"name\":\"n\",\"trtype\":\"TCP\",\"traddr\":\"127.0.1.1\",\"trsvcid\":"
+                    "\"4420\",\"subnqn\":\"" NQN "\",\"dhchap_key\":\"k0\"}",
+                    "NVME_AUTH") == -13);
+    fake_close(&f);
+    world_down(&w);
+    return 0;
+}
+
+static void test_hung_up(void **state)
+{
+    (void)state;
+    in_seeded_world(body_hung_up, NULL, 4, 1);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_replaced),
         cmocka_unit_test(test_bad),
+        cmocka_unit_test(test_hung_up),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

@@ -130,6 +130,7 @@ UNUSED static int64_t pt_read_all(struct pt *t, const char *name, uint8_t **ret_
     struct bdev_channel *ch = bdev_channel_get(desc);
     uint8_t *data = malloc(n + 1);
     CHECK(data);
+    rt_want_huge(data, n + 1); /* some volumes are hundreds of megabytes of zeroes */
     for (uint64_t at = 0; at < n && rc == 0; at += 1 << 20)
         rc = bdev_read(ch, data + at, at, ASH_MIN(n - at, (uint64_t)1 << 20));
     bdev_channel_put(ch);

@@ -156,7 +156,7 @@ static bool same_views(const char *fault, const struct seen *a, const struct see
 
 static struct seen whole(void)
 {
-    struct seen s;
+    struct seen s = {0};
     struct mkdisk d;
     mkdisk_init(&d, true);
     struct rt_sim_disk *disk = disk_of(&d);
