@@ -15,7 +15,7 @@
  * connection fails, its ios are held and go out again on what works: a command may then run twice
  * at the controller, which reads, writes, zeroes and deallocations stand; a fused
  * compare-and-write does not, and fails. What is held fails after hold_ns, or at once when no path
- * will come back.
+ * will come back or NVME_HELD_MAX are held already.
  *
  * A write must not come after a newer one because it ran twice. So a change whose connection failed
  * is sent again only when its first self is over: when the controller ended that connection (or its
@@ -50,10 +50,12 @@ struct nvme_host {
 struct nvme_lane {
     struct nvme_group *group;
     struct rt_reactor *reactor;
-    struct ash_list qpairs; /* nvme_qpair.link */
-    struct ash_list held;   /* bdev_io.link, oldest first */
+    struct ash_list qpairs;  /* nvme_qpair.link */
+    struct ash_list waiting; /* bdev_io.link, oldest first: for a slot */
+    struct ash_list held;    /* for a path */
     uint32_t n_held;
     struct rt_timer hold_timer;
+    uint64_t hold_until_ns; /* when it fires */
     /* By path: until when a change that it was given may still happen (lane.c). 0: not any more. */
     uint64_t unsafe_until_ns[NVME_PATHS_MAX];
     struct rt_timer unsafe_timer;
@@ -62,7 +64,7 @@ struct nvme_lane {
 struct nvme_io_ctx {
     struct nvme_ns *ns;
     struct rt_reactor *home;
-    uint64_t held_since_ns; /* 0: not since the last success in being sent */
+    uint64_t held_since_ns; /* the first time; 0: never */
     uint8_t n_tries;
     uint8_t unsafe_path; /* its idx + 1: a change that it was given and that has not ended; 0 */
 };

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The data path of the initiator: choosing a path, holding what cannot go now, trying again.
  *
- * Held ios keep their order among themselves. They wait for a slot on a queue, or, when no path has
- * their namespace now, at most hold_ns; so do changes that may still run where they were sent
- * before (host.h). Source: docs/spec/nvme-tcp.md 5, 8, 10. */
+ * An io for which its path has no slot waits for one; there are as many of them as the device's
+ * users submit. An io whose namespace no path has now is held, and so is a change that may still
+ * run where it was sent before (host.h): NVME_HELD_MAX of them at most, and each for hold_ns at
+ * most since it was first held. What is beyond fails with -EIO. Those of one kind keep their order.
+ * Source: docs/spec/nvme-tcp.md 5, 8, 10. */
 #include <errno.h>
 #include <string.h>
 
@@ -188,22 +190,31 @@ static enum started start(struct nvme_lane *lane, struct bdev_io *io)
 
 /* ----------------------------------------------------------------- holding */
 
-static void hold(struct nvme_lane *lane, struct bdev_io *io, enum started why)
+static void arm_hold(struct nvme_lane *lane, uint64_t deadline_ns)
+{
+    uint64_t now = rt_now_ns();
+    if (rt_timer_armed(&lane->hold_timer) && lane->hold_until_ns <= deadline_ns)
+        return;
+    lane->hold_until_ns = deadline_ns;
+    rt_timer_start(&lane->hold_timer, deadline_ns > now ? deadline_ns - now : 0);
+}
+
+/* Until a path has its namespace: hold_ns at most since it first had none, however often it has
+ * been sent since then. */
+static void hold(struct nvme_lane *lane, struct bdev_io *io)
 {
     struct nvme_io_ctx *c = ctx_of(io);
-    if (why == NO_PATH) {
-        if (!atomic_load_explicit(&lane->group->may_wait, memory_order_acquire) ||
-            lane->n_held >= NVME_HELD_MAX) {
-            finish(io, -EIO, true);
-            return;
-        }
-        if (!c->held_since_ns)
-            c->held_since_ns = rt_now_ns();
-        if (!rt_timer_armed(&lane->hold_timer))
-            rt_timer_start(&lane->hold_timer, lane->group->hold_ns);
+    if (!c->held_since_ns)
+        c->held_since_ns = rt_now_ns();
+    uint64_t deadline_ns = c->held_since_ns + lane->group->hold_ns;
+    if (!atomic_load_explicit(&lane->group->may_wait, memory_order_acquire) ||
+        lane->n_held >= NVME_HELD_MAX || deadline_ns <= rt_now_ns()) {
+        finish(io, -EIO, true);
+        return;
     }
     ash_list_push_tail(&lane->held, &io->link);
     lane->n_held++;
+    arm_hold(lane, deadline_ns);
 }
 
 static void unhold(struct nvme_lane *lane, struct bdev_io *io)
@@ -212,25 +223,39 @@ static void unhold(struct nvme_lane *lane, struct bdev_io *io)
     lane->n_held--;
 }
 
+static void await_slot(struct nvme_lane *lane, struct bdev_io *io)
+{
+    ash_list_push_tail(&lane->waiting, &io->link);
+}
+
+/* Slots have become free, or the paths of what waits for them have gone. */
+static void start_waiting(struct nvme_lane *lane)
+{
+    struct ash_list *l;
+    while ((l = ash_list_pop_head(&lane->waiting))) {
+        struct bdev_io *io = ash_list_entry(l, struct bdev_io, link);
+        enum started s = start(lane, io);
+        if (s == NO_SLOT) {
+            ash_list_push_head(&lane->waiting, &io->link);
+            return;
+        }
+        if (s == NO_PATH)
+            hold(lane, io);
+    }
+}
+
 void nvme_lane_kick(struct nvme_lane *lane)
 {
+    start_waiting(lane);
     ash_list_for_each_safe (l, &lane->held) {
         struct bdev_io *io = ash_list_entry(l, struct bdev_io, link);
         unhold(lane, io);
         enum started s = start(lane, io);
-        if (s == STARTED) {
-            ctx_of(io)->held_since_ns = 0;
-            continue;
-        }
-        /* back to its place */
-        ash_list_insert_before(l_next, &io->link);
-        lane->n_held++;
-        if (s == NO_SLOT)
-            return;
-        if (!ctx_of(io)->held_since_ns) { /* it had waited for a slot */
-            ctx_of(io)->held_since_ns = rt_now_ns();
-            if (!rt_timer_armed(&lane->hold_timer))
-                rt_timer_start(&lane->hold_timer, lane->group->hold_ns);
+        if (s == NO_SLOT) {
+            await_slot(lane, io);
+        } else if (s == NO_PATH) { /* back to its place */
+            ash_list_insert_before(l_next, &io->link);
+            lane->n_held++;
         }
     }
 }
@@ -241,27 +266,30 @@ static void hold_fired(struct rt_timer *timer)
     uint64_t now = rt_now_ns(), next = UINT64_MAX;
     ash_list_for_each_safe (l, &lane->held) {
         struct bdev_io *io = ash_list_entry(l, struct bdev_io, link);
-        uint64_t since = ctx_of(io)->held_since_ns;
-        if (!since)
-            continue;
-        if (since + lane->group->hold_ns <= now) {
+        uint64_t until = ctx_of(io)->held_since_ns + lane->group->hold_ns;
+        if (until <= now) {
             unhold(lane, io);
             finish(io, -EIO, true);
         } else {
-            next = ASH_MIN(next, since + lane->group->hold_ns);
+            next = ASH_MIN(next, until);
         }
     }
     if (next != UINT64_MAX)
-        rt_timer_start(&lane->hold_timer, next - now);
+        arm_hold(lane, next);
+}
+
+static void fail_list(struct ash_list *list, int rc)
+{
+    struct ash_list *l;
+    while ((l = ash_list_pop_head(list)))
+        finish(ash_list_entry(l, struct bdev_io, link), rc, true);
 }
 
 void nvme_lane_fail_held(struct nvme_lane *lane, int rc)
 {
-    struct ash_list *l;
-    while ((l = ash_list_pop_head(&lane->held))) {
-        lane->n_held--;
-        finish(ash_list_entry(l, struct bdev_io, link), rc, true);
-    }
+    fail_list(&lane->held, rc);
+    fail_list(&lane->waiting, rc);
+    lane->n_held = 0;
     rt_timer_stop(&lane->hold_timer);
     rt_timer_stop(&lane->unsafe_timer);
 }
@@ -272,6 +300,7 @@ void nvme_lane_init(struct nvme_lane *lane, struct nvme_group *group, struct rt_
     lane->reactor = reactor;
     ash_list_init(&lane->qpairs);
     ash_list_init(&lane->held);
+    ash_list_init(&lane->waiting);
     lane->hold_timer.fire = hold_fired;
     lane->unsafe_timer.fire = unsafe_fired;
 }
@@ -306,23 +335,22 @@ void nvme_lane_submit(struct nvme_lane *lane, struct bdev_io *io)
         rt_post(lane->reactor, &io->job);
         return;
     }
-    enum started s = ash_list_empty(&lane->held) ? start(lane, io) : NO_SLOT;
-    if (s == STARTED)
-        return;
-    hold(lane, io, s);
+    enum started s = ash_list_empty(&lane->waiting) ? start(lane, io) : NO_SLOT;
     if (s == NO_SLOT)
-        nvme_lane_kick(lane); /* what stands before it may wait for another path than it does */
+        await_slot(lane, io);
+    else if (s == NO_PATH)
+        hold(lane, io);
 }
 
-/* A status that says "not now", or "not here". */
-static bool is_path_status(uint16_t sc)
+/* A status that says "not here", of a controller that can tell when that ends. */
+static bool is_path_status(const struct nvme_path *path, uint16_t sc)
 {
-    return sc >> 8 == 3;
+    return sc >> 8 == 3 && (path->id->cmic & NVME_CMIC_ANA);
 }
 
 static bool is_transient(uint16_t sc)
 {
-    return sc == NVME_SC_INTERRUPTED || sc == NVME_SC_TRANSIENT_TRANSPORT ||
+    return sc >> 8 == 3 || sc == NVME_SC_INTERRUPTED || sc == NVME_SC_TRANSIENT_TRANSPORT ||
            sc == NVME_SC_NOT_READY || sc == NVME_SC_SQ_DELETED;
 }
 
@@ -362,20 +390,22 @@ void nvme_lane_io_done(struct nvme_qpair *qp, struct bdev_io *io, uint16_t statu
         } else {
             if (changes(io) && !qp->is_by_peer)
                 mark_unsafe(lane, path, io);
-            hold(lane, io, NO_PATH);
+            hold(lane, io);
         }
-    } else if (is_path_status(sc)) {
+    } else if (is_path_status(path, sc)) {
         /* This path does not serve the namespace now: not again before it says so. */
         atomic_store_explicit(&c->ns->ana[path->idx], NVME_ANA_CHANGE, memory_order_release);
         nvme_path_ana_suspect(path);
-        hold(lane, io, NO_PATH);
+        hold(lane, io);
     } else if (is_transient(sc) && !(status & NVME_STATUS_DNR) && c->n_tries < group->n_retries) {
         c->n_tries++;
-        hold(lane, io, NO_SLOT);
+        await_slot(lane, io);
     } else {
         finish(io, rc_of_status(sc), false);
     }
     /* After a failure the last one does it: others may serve what was held. */
-    if (lane->n_held && (!qp->has_failed || qp->n_busy == 0))
+    if (qp->has_failed ? qp->n_busy == 0 : sc >> 8 == 3)
         nvme_lane_kick(lane);
+    else if (!qp->has_failed)
+        start_waiting(lane);
 }

@@ -28,9 +28,10 @@ struct fake {
     /* what it is */
     uint32_t authreq, n_queues; /* n_queues 0: as many as are asked for */
     uint16_t connect_status;
-    bool hangs_up; /* when the host begins to prove itself */
+    bool hangs_up;       /* when the host begins to prove itself */
     uint8_t uuid;        /* each byte of it */
     uint32_t in_capsule; /* bytes; 0: none on I/O queues */
+    bool has_ana;        /* and its namespace can always be reached, says the log */
     bool keeps_ready;    /* CSTS.RDY stays when the controller is disabled */
     unsigned n_disables;
     uint64_t disabled_at_ns;
@@ -128,6 +129,10 @@ static inline void fake_identify(struct fake_conn *c, const struct nvme_sqe *sqe
         u.ctrlr.cqes = 0x44;
         u.ctrlr.maxcmd = ash_le16(32);
         u.ctrlr.vwc = NVME_VWC_PRESENT;
+        if (c->fake->has_ana) {
+            u.ctrlr.cmic = NVME_CMIC_ANA;
+            u.ctrlr.anagrpmax = u.ctrlr.nanagrpid = ash_le32(1);
+        }
         u.ctrlr.cntrltype = NVME_CNTRLTYPE_IO;
         snprintf(u.ctrlr.subnqn, sizeof(u.ctrlr.subnqn), "%s", NQN);
         break;
@@ -137,6 +142,7 @@ static inline void fake_identify(struct fake_conn *c, const struct nvme_sqe *sqe
     case NVME_CNS_NS:
         u.ns.nsze = u.ns.ncap = u.ns.nuse = ash_le64(DISK_BLOCKS);
         u.ns.lbaf[0].lbads = 9;
+        u.ns.anagrpid = ash_le32(1);
         break;
     default:
         u.desc[0] = NVME_NIDT_UUID;
@@ -144,6 +150,18 @@ static inline void fake_identify(struct fake_conn *c, const struct nvme_sqe *sqe
         memset(u.desc + 4, c->fake->uuid, 16);
     }
     fake_page(c, sqe, &u, sizeof(u));
+}
+
+static inline void fake_ana_log(struct fake_conn *c, const struct nvme_sqe *sqe)
+{
+    struct {
+        struct nvme_log_ana head;
+        struct nvme_log_ana_group group;
+        struct le32 nsid;
+    } log = {{.n_groups = ash_le16(1)},
+             {ash_le32(1), ash_le32(1), .state = NVME_ANA_OPTIMIZED},
+             ash_le32(1)};
+    fake_page(c, sqe, &log, sizeof(log));
 }
 
 static inline void fake_fabrics(struct fake_conn *c, const struct nvme_sqe *sqe)
@@ -191,6 +209,12 @@ static inline void fake_admin(struct fake_conn *c, const struct nvme_sqe *sqe)
         break;
     case NVME_ADM_SET_FEATURES:
         fake_reply(c, ash_le16_get(sqe->cid), n | n << 16, 0);
+        break;
+    case NVME_ADM_GET_LOG_PAGE:
+        if ((ash_le32_get(sqe->cdw10) & 0xFF) == NVME_LOG_ANA)
+            fake_ana_log(c, sqe);
+        else
+            fake_reply(c, ash_le16_get(sqe->cid), 0, 0);
         break;
     case NVME_ADM_ABORT:
         if (c->fake->abort) {
