@@ -30,6 +30,7 @@ struct le128 {
     struct le64 low, high;
 };
 
+enum { NVME_FCATT_STATIC = 1u << 0 };
 enum { NVME_CMIC_PORTS = 1u << 0, NVME_CMIC_CTRLRS = 1u << 1, NVME_CMIC_ANA = 1u << 3 };
 enum { NVME_OAES_NS = 1u << 8, NVME_OAES_ANA = 1u << 11, NVME_OAES_DISCOVERY = 1u << 31 };
 enum { NVME_CTRATT_HOSTID128 = 1u << 0, NVME_CTRATT_TBKAS = 1u << 6 };

@@ -115,52 +115,28 @@ void nvmf_ctrlr_set_kato(struct nvmf_ctrlr *ctrlr, uint32_t kato_ms)
 
 /* ------------------------------------------------------------ its making */
 
-static struct nvmf_ctrlr *find_ctrlr(const struct nvmf_subsystem *sub, uint16_t cntlid)
-{
-    ash_list_for_each (item, &sub->ctrlrs) {
-        struct nvmf_ctrlr *ctrlr = ash_list_entry(item, struct nvmf_ctrlr, link);
-        if (ctrlr->cntlid == cntlid)
-            return ctrlr;
-    }
-    return NULL;
-}
-
-/* Round robin, so that an id is not used again at once. 0: none is free. */
-static uint16_t new_cntlid(struct nvmf_subsystem *sub)
-{
-    uint32_t n = (uint32_t)sub->max_cntlid - sub->min_cntlid + 1;
-    for (uint32_t i = 0; i < n; i++) {
-        if (sub->next_cntlid < sub->min_cntlid || sub->next_cntlid > sub->max_cntlid)
-            sub->next_cntlid = sub->min_cntlid;
-        uint16_t id = sub->next_cntlid++;
-        if (!find_ctrlr(sub, id))
-            return id;
-    }
-    return 0;
-}
-
+/* NULL: no memory, or no id is free. */
 static struct nvmf_ctrlr *ctrlr_new(struct nvmf_conn *conn, struct nvmf_subsystem *sub,
                                     const struct nvme_connect_data *data)
 {
-    uint16_t cntlid = new_cntlid(sub);
-    struct nvmf_ctrlr *ctrlr = cntlid ? rt_alloc(sizeof(*ctrlr)) : NULL;
-    if (ctrlr)
-        ctrlr->io = rt_alloc(sub->srv->transport.max_io_qpairs_per_ctrlr * sizeof(*ctrlr->io));
-    if (!ctrlr || !ctrlr->io) {
+    struct nvmf_ctrlr *ctrlr = rt_alloc(sizeof(*ctrlr));
+    if (!ctrlr)
+        return NULL;
+    ctrlr->sub = sub;
+    memcpy(ctrlr->hostid, data->hostid, sizeof(ctrlr->hostid));
+    memcpy(ctrlr->hostnqn, data->hostnqn, sizeof(ctrlr->hostnqn));
+    ctrlr->io = rt_alloc(sub->srv->transport.max_io_qpairs_per_ctrlr * sizeof(*ctrlr->io));
+    if (!ctrlr->io || !nvmf_take_cntlid(ctrlr, ash_le16_get(data->cntlid))) {
+        rt_free(ctrlr->io);
         rt_free(ctrlr);
         return NULL;
     }
-    ctrlr->sub = sub;
-    ctrlr->cntlid = cntlid;
     ctrlr->listener_id = conn->listener_id;
     ctrlr->path = nvmf_find_path(sub, conn->listener_id);
     ctrlr->n_granted = sub->srv->transport.max_io_qpairs_per_ctrlr;
-    memcpy(ctrlr->hostid, data->hostid, sizeof(ctrlr->hostid));
-    memcpy(ctrlr->hostnqn, data->hostnqn, sizeof(ctrlr->hostnqn));
     ctrlr->since_ns = rt_now_ns();
     ctrlr->keep_alive.fire = keep_alive_over;
     ctrlr->shutdown.fire = disabled_too_long;
-    ctrlr->feat_temperature = 0x157;
     ash_list_init(&ctrlr->aers);
     ctrlr->admin = conn;
     ash_list_push_tail(&sub->ctrlrs, &ctrlr->link);
@@ -266,7 +242,7 @@ static void connect_admin(struct nvmf_req *req, struct nvmf_subsystem *sub)
         BAD_SQE(req, sqsize);
         return;
     }
-    if (ash_le16_get(data->cntlid) != NVME_CNTLID_DYNAMIC) {
+    if (!nvmf_cntlid_ok(sub, ash_le16_get(data->cntlid))) {
         BAD_DATA(req, cntlid);
         return;
     }
@@ -356,7 +332,7 @@ static void connect_io(struct nvmf_req *req, struct nvmf_subsystem *sub)
     const struct nvme_connect_sqe *sqe = connect_sqe(req);
     const struct nvme_connect_data *data = req->buf;
     uint32_t sqsize = ash_le16_get(sqe->sqsize), qid = ash_le16_get(sqe->qid);
-    struct nvmf_ctrlr *ctrlr = find_ctrlr(sub, ash_le16_get(data->cntlid));
+    struct nvmf_ctrlr *ctrlr = nvmf_find_ctrlr(sub, ash_le16_get(data->cntlid));
     if (sub->discovery) {
         BAD_SQE(req, qid);
     } else if (!ctrlr || memcmp(ctrlr->hostid, data->hostid, 16) != 0 ||

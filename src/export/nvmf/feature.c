@@ -10,11 +10,11 @@ static uint32_t *plain(struct nvmf_ctrlr *ctrlr, uint8_t fid)
 {
     switch (fid) {
     case NVME_FEAT_ARBITRATION:
-        return &ctrlr->feat_arbitration;
+        return &ctrlr->features->arbitration;
     case NVME_FEAT_TEMPERATURE:
-        return &ctrlr->feat_temperature;
+        return &ctrlr->features->temperature;
     case NVME_FEAT_WRITE_ATOMICITY:
-        return &ctrlr->feat_atomicity;
+        return &ctrlr->features->atomicity;
     default:
         return NULL;
     }
@@ -86,11 +86,11 @@ static uint16_t get_host_id(struct nvmf_req *req)
 static uint16_t get_host_behavior(struct nvmf_req *req)
 {
     const struct nvmf_ctrlr *ctrlr = req->conn->ctrlr;
-    if (req->sgl_bytes < sizeof(ctrlr->host_behavior))
+    if (req->sgl_bytes < sizeof(ctrlr->features->host_behavior))
         return BAD_FIELD;
-    if (!nvmf_reply_data(req, sizeof(ctrlr->host_behavior)))
+    if (!nvmf_reply_data(req, sizeof(ctrlr->features->host_behavior)))
         return NVME_SC_INTERNAL;
-    memcpy(req->buf, ctrlr->host_behavior, sizeof(ctrlr->host_behavior));
+    memcpy(req->buf, ctrlr->features->host_behavior, sizeof(ctrlr->features->host_behavior));
     return 0;
 }
 
@@ -112,7 +112,7 @@ uint16_t nvmf_get_feature(struct nvmf_req *req)
     const struct nvmf_ns *ns = nvmf_ctrlr_ns(ctrlr, nsid);
     switch (fid) {
     case NVME_FEAT_ERROR_RECOVERY:
-        req->dw0 = ctrlr->feat_error_recovery;
+        req->dw0 = ctrlr->features->error_recovery;
         break;
     case NVME_FEAT_WRITE_CACHE:
         req->dw0 = 1;
@@ -131,7 +131,7 @@ uint16_t nvmf_get_feature(struct nvmf_req *req)
     case NVME_FEAT_HOST_ID:
         return get_host_id(req);
     case NVME_FEAT_RESV_MASK:
-        req->dw0 = ctrlr->feat_resv_mask;
+        req->dw0 = ctrlr->features->resv_mask;
         break;
     case NVME_FEAT_RESV_PERSISTENCE:
         if (!ns)
@@ -165,9 +165,9 @@ static uint32_t set_n_queues(struct nvmf_req *req, uint32_t dw11)
 static uint32_t set_host_behavior(struct nvmf_req *req)
 {
     struct nvmf_ctrlr *ctrlr = req->conn->ctrlr;
-    if (req->got_bytes < sizeof(ctrlr->host_behavior))
+    if (req->got_bytes < sizeof(ctrlr->features->host_behavior))
         return BAD_FIELD;
-    memcpy(ctrlr->host_behavior, req->buf, sizeof(ctrlr->host_behavior));
+    memcpy(ctrlr->features->host_behavior, req->buf, sizeof(ctrlr->features->host_behavior));
     return 0;
 }
 
@@ -182,7 +182,7 @@ static uint32_t set_one(struct nvmf_req *req, uint8_t fid, uint32_t dw11)
     case NVME_FEAT_ERROR_RECOVERY:
         if (dw11 >> 16) /* DULBE: unwritten blocks read as zeroes */
             return BAD_FIELD;
-        ctrlr->feat_error_recovery = dw11;
+        ctrlr->features->error_recovery = dw11;
         return 0;
     case NVME_FEAT_POWER:
         return dw11 & 0x1F ? BAD_FIELD : 0;
@@ -203,7 +203,7 @@ static uint32_t set_one(struct nvmf_req *req, uint8_t fid, uint32_t dw11)
     case NVME_FEAT_HOST_ID:
         return NVME_SC_SEQUENCE | NVME_STATUS_DNR;
     case NVME_FEAT_RESV_MASK:
-        ctrlr->feat_resv_mask = dw11 & 0xE;
+        ctrlr->features->resv_mask = dw11 & 0xE;
         return 0;
     default: /* interrupts: there are none here */
         return NVME_SC_FEATURE_NOT_CHANGEABLE | NVME_STATUS_DNR;

@@ -47,6 +47,7 @@ static void put_common(const struct nvmf_ctrlr *ctrlr, struct nvme_id_ctrlr *id)
     id->ctratt = ash_le32(NVME_CTRATT_HOSTID128);
     id->ioccsz = ash_le32((sizeof(struct nvme_sqe) + o->in_capsule_data_size) / 16);
     id->iorcsz = ash_le32(1);
+    id->fcatt = ctrlr->is_static ? NVME_FCATT_STATIC : 0;
     id->msdbd = 1;
     memcpy(id->subnqn, ctrlr->sub->nqn, sizeof(id->subnqn));
 }

@@ -211,7 +211,8 @@ static void put_entry(const struct nvmf_subsystem *sub, const struct nvmf_listen
         .subtype = sub->discovery ? NVME_SUBTYPE_DISCOVERY : NVME_SUBTYPE_NVM,
         .treq = NVME_TREQ_NOT_REQUIRED,
         .portid = ash_le16((uint16_t)l->id),
-        .cntlid = ash_le16(NVME_CNTLID_DYNAMIC),
+        .cntlid = ash_le16(nvmf_cntlid_ok(sub, NVME_CNTLID_DYNAMIC) ? NVME_CNTLID_DYNAMIC
+                                                                    : NVME_CNTLID_STATIC),
         .asqsz = ash_le16(sub->srv->transport.max_aq_depth),
         .eflags = ash_le16(sub->discovery ? NVME_DISC_EFLAG_PERSISTENT : 0),
     };

@@ -183,7 +183,7 @@ struct p_subsystem {
     char *nqn, *serial_number, *model_number, *tgt_name, *admin_label;
     uint32_t max_namespaces, dmrsl;
     uint64_t max_discard_size_kib, max_write_zeroes_size_kib;
-    uint16_t min_cntlid, max_cntlid;
+    uint16_t min_cntlid, max_cntlid, num_static_cntlids;
     uint8_t wzsl;
     bool allow_any_host, ana_reporting, passthrough, enable_nssr;
 };
@@ -199,6 +199,9 @@ static const struct ash_param subsystem_table[] = {
               "tell the states of paths (multipath)"),
     ASH_PARAM(struct p_subsystem, min_cntlid, ASH_P_U16, 0, "1", "lowest controller id"),
     ASH_PARAM(struct p_subsystem, max_cntlid, ASH_P_U16, 0, "65519", "highest controller id"),
+    ASH_PARAM(struct p_subsystem, num_static_cntlids, ASH_P_U16, 0, "0",
+              "so many of the lowest ids are only for hosts that ask for one of them, and keep "
+              "what the host set"),
     ASH_PARAM(struct p_subsystem, dmrsl, ASH_P_U32, 0, "2097152",
               "blocks of one range that may be deallocated"),
     TGT(p_subsystem),
@@ -223,6 +226,7 @@ static int run_nvmf_create_subsystem(struct ash_call *call, void *params)
                                     .ana_reporting = p->ana_reporting,
                                     .min_cntlid = p->min_cntlid,
                                     .max_cntlid = p->max_cntlid,
+                                    .n_static_cntlids = p->num_static_cntlids,
                                     .dmrsl = p->dmrsl};
     if (p->min_cntlid == 0 || p->min_cntlid > p->max_cntlid || p->max_cntlid > NVME_CNTLID_MAX)
         return fail(call,

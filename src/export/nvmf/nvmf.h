@@ -70,6 +70,7 @@ struct nvmf_subsystem_opts {
     uint32_t max_namespaces;   /* 0: 32 */
     bool allow_any_host, ana_reporting;
     uint16_t min_cntlid, max_cntlid; /* 0: 1, 0xFFEF */
+    uint16_t n_static_cntlids;       /* the lowest: only for hosts that ask for one of them */
     uint32_t dmrsl;                  /* blocks; 0: 2097152 */
     bool openebs; /* a full pool is told as Mayastor does (status 7/1Ch), and reads may ask for
                    * holes (docs/spec/mayastor-bdev-uris.md 8) */

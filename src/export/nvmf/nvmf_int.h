@@ -29,6 +29,7 @@
 #define NVMF_HOSTS_MAX                 1024u
 #define NVMF_REGISTRANTS_MAX           64u
 #define NVMF_NOTICES_MAX               32u
+#define NVMF_STATICS_MAX               1024u
 #define NVMF_CHANGED_MAX               NVME_NS_LIST_MAX
 #define NVMF_CAP_TO_500MS              30u
 #define NVMF_ANATT_S                   10u
@@ -181,6 +182,8 @@ struct nvmf_subsystem {
     bool shared; /* made by nvmf_share */
     uint32_t max_namespaces, dmrsl;
     uint16_t min_cntlid, max_cntlid, next_cntlid;
+    uint16_t n_statics; /* of the lowest ids (cntlid.c) */
+    struct nvmf_static *statics;
     struct ash_list hosts, paths, ctrlrs;
     uint32_t n_hosts;
     struct nvmf_ns **ns; /* by nsid - 1 */
@@ -191,12 +194,25 @@ struct nvmf_subsystem {
 
 /* ----------------------------------------------------------- controllers */
 
+struct nvmf_features {
+    uint32_t arbitration, temperature, error_recovery, atomicity, resv_mask;
+    uint8_t host_behavior[512];
+};
+
+/* What a static controller keeps for the host that had it last. */
+struct nvmf_static {
+    uint8_t hostid[16];
+    char hostnqn[NVME_NQN_FIELD]; /* "": nobody had it */
+    struct nvmf_features features;
+};
+
 struct nvmf_ctrlr {
     struct ash_list link;
     struct nvmf_subsystem *sub;
     struct nvmf_path *path; /* NULL: discovery by a listener without one */
     uint64_t listener_id;
     uint16_t cntlid;
+    bool is_static;
     uint8_t hostid[16];
     char hostnqn[NVME_NQN_FIELD];
     struct nvmf_conn *admin;
@@ -223,10 +239,8 @@ struct nvmf_ctrlr {
     /* error log */
     struct nvme_log_error_entry errors[NVMF_ELPE + 1];
     uint64_t n_errors;
-    /* features */
-    uint32_t feat_arbitration, feat_temperature, feat_error_recovery, feat_atomicity,
-        feat_resv_mask;
-    uint8_t host_behavior[512];
+    struct nvmf_features *features; /* its own or its id's */
+    struct nvmf_features own_features;
 };
 
 enum nvmf_event { NVMF_EV_NS, NVMF_EV_ANA, NVMF_EV_DISCOVERY, NVMF_EV_RESV, NVMF_N_EVENTS };
@@ -422,6 +436,14 @@ void nvmf_sweep_retry(struct rt_timer *timer);
 void nvmf_sum_counters(const struct nvmf_ns *ns, struct nvmf_counters *sum);
 struct bdev_channel *nvmf_local_channel(struct nvmf_local_ns *lns); /* opens it when needed */
 void nvmf_local_put(struct nvmf_local *local); /* a connection leaves; own reactor */
+
+/* cntlid.c */
+int nvmf_statics_init(struct nvmf_subsystem *sub, uint16_t n); /* 0 or -ENOMEM */
+struct nvmf_ctrlr *nvmf_find_ctrlr(const struct nvmf_subsystem *sub, uint16_t cntlid);
+/* May Connect ask for this id, FFFEh or FFFFh? Whether it is free is another question. */
+bool nvmf_cntlid_ok(const struct nvmf_subsystem *sub, uint16_t cntlid);
+/* Its id, and the features that come with it. False: none that was asked for is free. */
+bool nvmf_take_cntlid(struct nvmf_ctrlr *ctrlr, uint16_t asked);
 
 /* ctrlr.c: life of controllers, Connect, properties, keep alive */
 void nvmf_connect(struct nvmf_req *req);

@@ -367,7 +367,8 @@ static void tell(const struct change *c)
         struct nvmf_ctrlr *ctrlr = ash_list_entry(item, struct nvmf_ctrlr, link);
         for (uint32_t i = 0; i < c->n_notices; i++) {
             const struct notice *n = &c->notices[i];
-            if (memcmp(ctrlr->hostid, n->hostid, 16) != 0 || (ctrlr->feat_resv_mask >> n->type & 1))
+            if (memcmp(ctrlr->hostid, n->hostid, 16) != 0 ||
+                (ctrlr->features->resv_mask >> n->type & 1))
                 continue;
             ctrlr->n_notices_ever++;
             if (ctrlr->n_notices < NVMF_NOTICES_MAX) {

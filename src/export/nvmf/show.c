@@ -123,6 +123,8 @@ void nvmf_show_subsystem(const struct nvmf_subsystem *sub, struct ash_jsonw *w)
         ash_jsonw_bool(w, "passthrough", false);
         ash_jsonw_u64(w, "min_cntlid", sub->min_cntlid);
         ash_jsonw_u64(w, "max_cntlid", sub->max_cntlid);
+        if (sub->n_statics)
+            ash_jsonw_u64(w, "num_static_cntlids", sub->n_statics);
         ash_jsonw_u64(w, "dmrsl", sub->dmrsl);
         ash_jsonw_u64(w, "wzsl", 0);
         ash_jsonw_arr(w, "namespaces");
@@ -363,6 +365,8 @@ static void config_subsystem(const struct nvmf_subsystem *sub, struct ash_jsonw 
         ash_jsonw_u64(w, "max_namespaces", sub->max_namespaces);
         ash_jsonw_u64(w, "min_cntlid", sub->min_cntlid);
         ash_jsonw_u64(w, "max_cntlid", sub->max_cntlid);
+        if (sub->n_statics)
+            ash_jsonw_u64(w, "num_static_cntlids", sub->n_statics);
         ash_jsonw_bool(w, "ana_reporting", sub->ana_reporting);
         ash_jsonw_u64(w, "dmrsl", sub->dmrsl);
         entry_end(w);

@@ -51,6 +51,7 @@ static void sub_free(struct nvmf_subsystem *sub)
             rt_free(sub->locals[i].ns);
     }
     rt_free(sub->locals);
+    rt_free(sub->statics);
     rt_free(sub->ns);
     rt_free(sub);
 }
@@ -128,6 +129,11 @@ static int check_opts(const struct nvmf_server *srv, const struct nvmf_subsystem
     if (min > max || max > NVME_CNTLID_MAX)
         return ash_err_set(err, ASH_E_BAD_ARGUMENT, o->nqn, "Invalid cntlid range [%u-%u]", min,
                            max);
+    uint32_t n_static_max = ASH_MIN(max - min + 1, (uint32_t)NVMF_STATICS_MAX);
+    if (o->n_static_cntlids > n_static_max)
+        return ash_err_set(err, ASH_E_BAD_ARGUMENT, o->nqn,
+                           "at most %u controller ids of the range %u to %u can be static",
+                           n_static_max, min, max);
     return 0;
 }
 
@@ -150,6 +156,10 @@ int nvmf_create_subsystem(struct nvmf_server *srv, const struct nvmf_subsystem_o
     struct nvmf_subsystem *sub = NULL;
     if (rc == 0) {
         sub = sub_new(srv, o->max_namespaces ? o->max_namespaces : 32);
+        if (sub && nvmf_statics_init(sub, o->n_static_cntlids)) {
+            sub_free(sub);
+            sub = NULL;
+        }
         if (!sub)
             rc = ash_err_set(err, ASH_E_NO_MEMORY, o->nqn, "no memory for subsystem '%s'", o->nqn);
     }

@@ -27,6 +27,11 @@ static const struct {
      "Invalid cntlid range [5-4]"},
     {"nvmf_create_subsystem", "{\"nqn\":\"" NQN "b\",\"max_cntlid\":65520}", BAD,
      "Invalid cntlid range [1-65520]"},
+    {"nvmf_create_subsystem",
+     "{\"nqn\":\"" NQN "b\",\"min_cntlid\":5,\"max_cntlid\":9,\"num_static_cntlids\":6}", FAILED,
+     "Unable to create subsystem"},
+    {"nvmf_create_subsystem", "{\"nqn\":\"" NQN "b\",\"num_static_cntlids\":1025}", FAILED,
+     "Unable to create subsystem"},
     {"nvmf_create_subsystem", "{\"nqn\":\"" NQN "b\",\"serial_number\":\"123456789012345678901\"}",
      FAILED, "Unable to create subsystem"},
     {"nvmf_create_subsystem", "{\"nqn\":\"" NQN "b\",\"x\":1}", BAD, "Invalid parameters"},
@@ -123,7 +128,8 @@ static void build(struct client *c)
            "{\"trtype\":\"tcp\",\"in_capsule_data_size\":8192,\"unknown\":1}", "true");
     expect(c, "nvmf_create_subsystem",
            "{\"nqn\":\"" NQN "\",\"serial_number\":\"S1\",\"model_number\":\"M1\","
-           "\"max_namespaces\":2,\"ana_reporting\":true,\"min_cntlid\":10,\"max_cntlid\":20}",
+           "\"max_namespaces\":2,\"ana_reporting\":true,\"min_cntlid\":10,\"max_cntlid\":20,"
+           "\"num_static_cntlids\":4}",
            "true");
     expect(c, "nvmf_subsystem_add_ns",
            "{\"nqn\":\"" NQN "\",\"namespace\":{\"bdev_name\":\"m0\",\"eui64\":"
@@ -147,8 +153,9 @@ static void look(struct client *c)
            "{\"nqn\":\"" NQN "\",\"subtype\":\"NVMe\",\"listen_addresses\":[" ADDRESS "],"
            "\"allow_any_host\":false,\"hosts\":[{\"nqn\":\"" NQN "host\"}],"
            "\"serial_number\":\"S1\",\"model_number\":\"M1\",\"max_namespaces\":2,"
-           "\"passthrough\":false,\"min_cntlid\":10,\"max_cntlid\":20,\"dmrsl\":2097152,"
-           "\"wzsl\":0,\"namespaces\":[{\"nsid\":1,\"bdev_name\":\"m0\",\"name\":\"m0\","
+           "\"passthrough\":false,\"min_cntlid\":10,\"max_cntlid\":20,\"num_static_cntlids\":4,"
+           "\"dmrsl\":2097152,\"wzsl\":0,\"namespaces\":[{\"nsid\":1,\"bdev_name\":\"m0\",\"name\":"
+           "\"m0\","
            "\"nguid\":\"12345678123412341234123456789ABC\",\"eui64\":\"0123456789ABCDEF\","
            "\"uuid\":\"12345678-1234-1234-1234-123456789abc\",\"anagrpid\":2}]}]");
     expect(c, "nvmf_subsystem_get_listeners", "{\"nqn\":\"" NQN "\"}",
