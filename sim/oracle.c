@@ -7,7 +7,10 @@
  *   - A value can come back after a power cut until such a write is durable: acknowledged before a
  *     flush began that has succeeded, or written with FUA.
  *   - What has been seen while nothing was under way is what there is.
- *   - What failed may have happened. */
+ *   - What failed may have happened. Which of the two is seen stays so until the next load, which
+ *     may decide otherwise once more: the disk was asked to take the change, then to take its
+ *     undoing, and nobody knows what it did. An orderly close on a disk that works leaves the
+ *     load nothing to decide. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,7 +172,7 @@ uint64_t ora_write_begin(struct oracle *o, struct ora_vol *v, uint64_t block, ui
 }
 
 void ora_write_end(struct oracle *o, struct ora_vol *v, uint64_t block, uint64_t n, uint64_t submit,
-                   bool effective, bool durable)
+                   enum ora_end end, bool durable)
 {
     uint64_t now = ++o->now;
     for (uint64_t i = block; i < block + n && i < v->n_rooms; i++) {
@@ -180,19 +183,29 @@ void ora_write_end(struct oracle *o, struct ora_vol *v, uint64_t block, uint64_t
         if (k == b->n)
             continue; /* cut off by a resize */
         b->v[k].ack = now;
-        b->v[k].unsure = !effective && b->v[k].tag == 0;
-        if (!effective)
+        b->v[k].failed = end == ORA_FAILED;
+        if (end != ORA_DONE)
             continue;
         b->v[k].effective = true;
-        for (uint32_t m = 0; m < b->n; m++)
-            if (m != k && b->v[m].ack < submit && b->v[m].dead == ORA_NEVER)
-                b->v[m].dead = now;
+        for (uint32_t m = 0; m < b->n; m++) {
+            if (m == k || b->v[m].ack >= submit)
+                continue;
+            b->v[m].returns = false;
+            b->v[m].dead = ASH_MIN(b->v[m].dead, now);
+        }
         if (durable) {
             b->v[k].durable = true;
             bury(b, k);
         }
         sweep(v, b);
     }
+}
+
+void ora_close(struct ora_vol *v)
+{
+    for (uint64_t i = 0; i < v->n_rooms; i++)
+        for (uint32_t k = 0; k < v->blocks[i].n; k++)
+            v->blocks[i].v[k].returns = false;
 }
 
 void ora_flush(struct ora_vol *v, uint64_t since)
@@ -210,6 +223,21 @@ void ora_flush(struct ora_vol *v, uint64_t since)
     }
 }
 
+/* The value at seen is what there is. */
+static void narrow(struct ora_block *b, uint32_t seen, uint64_t now)
+{
+    struct ora_value *x = &b->v[seen];
+    bool undecided = x->failed && x->tag == 0; /* the cluster may be on the disk, and come back */
+    for (uint32_t k = 0; k < b->n; k++) {
+        struct ora_value *other = &b->v[k];
+        if (k == seen || other->dead != ORA_NEVER)
+            continue;
+        other->dead = now;
+        other->returns = other->failed || undecided;
+    }
+    x->effective |= !undecided;
+}
+
 bool ora_read(struct oracle *o, struct ora_vol *v, uint64_t block, uint64_t since, uint64_t tag)
 {
     struct ora_block *b = &v->blocks[block];
@@ -218,19 +246,15 @@ bool ora_read(struct oracle *o, struct ora_vol *v, uint64_t block, uint64_t sinc
     for (uint32_t k = 0; k < b->n; k++) {
         const struct ora_value *x = &b->v[k];
         ok |= x->tag == tag && x->dead >= since;
-        still &= x->ack < since && !(x->unsure && x->dead == ORA_NEVER);
+        still &= x->ack < since;
         if (x->dead == ORA_NEVER) {
             n_alive++;
             if (x->tag == tag)
                 seen = k;
         }
     }
-    if (ok && still && n_alive > 1 && seen != UINT32_MAX) {
-        for (uint32_t k = 0; k < b->n; k++)
-            if (k != seen && b->v[k].dead == ORA_NEVER)
-                b->v[k].dead = o->now;
-        b->v[seen].effective = true;
-    }
+    if (ok && still && n_alive > 1 && seen != UINT32_MAX)
+        narrow(b, seen, o->now);
     return ok;
 }
 
@@ -238,9 +262,11 @@ bool ora_settle(struct oracle *o, struct ora_vol *v, uint64_t block, uint64_t ta
 {
     struct ora_block *b = &v->blocks[block];
     uint32_t seen = UINT32_MAX;
-    for (uint32_t k = 0; k < b->n; k++)
-        if (b->v[k].tag == tag && (lossy ? !b->v[k].gone : b->v[k].dead == ORA_NEVER))
+    for (uint32_t k = 0; k < b->n; k++) {
+        const struct ora_value *x = &b->v[k];
+        if (x->tag == tag && (lossy ? !x->gone : x->dead == ORA_NEVER || x->returns))
             seen = k;
+    }
     if (seen == UINT32_MAX)
         return false;
     if (lossy) {
@@ -251,9 +277,9 @@ bool ora_settle(struct oracle *o, struct ora_vol *v, uint64_t block, uint64_t ta
         struct ora_value *x = &b->v[k];
         if (x->ack == ORA_NEVER)
             x->ack = o->now;
-        x->unsure = false;
+        x->failed = x->returns = false;
         if (k == seen)
-            x->effective = true;
+            x->effective = true, x->dead = ORA_NEVER;
         else if (x->dead == ORA_NEVER)
             x->dead = o->now;
     }

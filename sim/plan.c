@@ -62,7 +62,7 @@ static void make_world(struct sim_plan *plan, uint64_t *rng)
     plan->fault_ppm = 30u << sim_below(rng, 12);
     plan->rare_ppm = sim_below(rng, 3) ? 1000u << sim_below(rng, 9) : 0;
     plan->rpc = sim_below(rng, 2);
-    plan->ext_disk = 0; /* only in plans that are written: not all that it may bring is known yet */
+    plan->ext_disk = sim_below(rng, 2);
 }
 
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, size_t n_steps)

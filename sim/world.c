@@ -233,6 +233,7 @@ static int life_main(void *arg)
         drive(w);
     if (sim_is_wrong(w))
         return -1;
+    sim_before_close(w);
     stop_engine(w);
     return 0;
 }

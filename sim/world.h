@@ -126,8 +126,10 @@ struct ora_value {
     bool effective;       /* acknowledged with success: it replaced what was acknowledged before */
     bool durable;         /* ... and a flush since says that it is on the medium */
     bool gone;            /* no crash brings it back: a durable one came after it */
-    bool unsure;          /* zeroes that failed: whether the map on the disk still names the cluster
-                           * is not known before the next load or the next write */
+    bool failed;          /* whether it happened may be decided by the next load: the map on the
+                           * disk may have its cluster (of zeroes: still) when the one in memory
+                           * has not */
+    bool returns; /* dead, but the next load may bring it back: it or what was seen failed */
 };
 
 struct ora_block {
@@ -181,9 +183,12 @@ uint64_t ora_tag(const struct ora_vol *v, uint64_t block, uint64_t submit);
 /* A write of its own tags (zero: of zeroes) begins; returns its time of submission. */
 uint64_t ora_write_begin(struct oracle *o, struct ora_vol *v, uint64_t block, uint64_t n,
                          bool zero);
-/* effective: it did what it says. Else nobody knows. */
+/* DONE: it did what it says. MAYBE: it was free not to (an unmap). FAILED: nobody knows. */
+enum ora_end { ORA_DONE, ORA_MAYBE, ORA_FAILED };
 void ora_write_end(struct oracle *o, struct ora_vol *v, uint64_t block, uint64_t n, uint64_t submit,
-                   bool effective, bool durable);
+                   enum ora_end end, bool durable);
+/* v closes in order on a disk that works: what has been seen stays. */
+void ora_close(struct ora_vol *v);
 /* A flush that was submitted at time since has succeeded. */
 void ora_flush(struct ora_vol *v, uint64_t since);
 /* A read that began at time since shows this. Narrows when nothing is under way. */
@@ -317,6 +322,8 @@ void sim_settle(struct sim_world *w) ASH_MAY_WAIT;
 void sim_verify(struct sim_world *w) ASH_MAY_WAIT;
 /* Nothing was asked for: nothing happens, for an hour. */
 void sim_check_idle(struct sim_world *w) ASH_MAY_WAIT;
+/* An orderly end comes; what is known then holds in the next life. */
+void sim_before_close(struct sim_world *w);
 /* The last thing: everything is deleted, and all space is there again. */
 void sim_finish(struct sim_world *w) ASH_MAY_WAIT;
 void sim_check_image(struct sim_world *w, const char *when, const uint64_t *expect_free,

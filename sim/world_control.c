@@ -77,19 +77,22 @@ static void learn_parents(struct sim_world *w)
     }
 }
 
-/* Did it end as it may? Else nothing of it may be left: the next look will tell. */
-static bool ended(struct sim_world *w, const struct sim_step *s, const char *name, int rc,
+/* Did what was done to v (NULL: to the pool) end as it may? Else nothing of it may be left: the
+ * next look will tell. */
+static bool ended(struct sim_world *w, const struct sim_step *s, const struct ora_vol *v, int rc,
                   bool may_refuse, const struct ash_err *err)
 {
     sim_note(w, 0x200 + s->kind, 0, (uint64_t)(int64_t)rc);
+    const char *name = v ? v->name : "tank";
     if (w->verbose)
         fprintf(stderr, "%10llu %s %s: %d %s\n", (unsigned long long)(rt_now_ns() / 1000),
                 sim_kind_name(s->kind), name, rc, rc ? err->text : "");
     if (rc) {
         w->counts.n_errors++;
-        /* -ENOMEM: no metadata page is left */
         /* over JSON-RPC a volume without a device is not found, as with SPDK */
-        bool degraded = w->ext_away && (err->reason == ASH_E_VOLUME_DEGRADED || rc == -ENODEV);
+        bool degraded = (err->reason == ASH_E_VOLUME_DEGRADED || rc == -ENODEV) && v &&
+                        sim_ext_excuses(w, v, w->ext_epoch);
+        /* -ENOMEM: no metadata page is left */
         if (!w->faulty && !w->removed && rc != -ENOSPC && rc != -ENOMEM && !may_refuse && !degraded)
             sim_wrong(w, "%s %s: %s (%s)", sim_kind_name(s->kind), name, err->text,
                       ash_strerror(rc));
@@ -140,7 +143,7 @@ static void do_create(struct sim_world *w, const struct sim_step *s)
     struct sim_op op = {.v = v, .n_bytes = bytes, .thin = opts.thin};
     int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err)
                               : volume_create(sim_pool(w), v->name, bytes, &opts, &vol, &err);
-    made(w, v, ended(w, s, v->name, rc, false, &err));
+    made(w, v, ended(w, s, v, rc, false, &err));
 }
 
 static void do_delete(struct sim_world *w, const struct sim_step *s)
@@ -156,7 +159,7 @@ static void do_delete(struct sim_world *w, const struct sim_step *s)
     v->locked = true;
     struct sim_op op = {.v = v};
     int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err) : volume_delete(volume_of(w, v), &err);
-    bool ok = ended(w, s, v->name, rc, n_clones > 1, &err);
+    bool ok = ended(w, s, v, rc, n_clones > 1, &err);
     if (ok)
         ora_drop(&w->ora, v);
     else if (!is_unsure(w))
@@ -184,7 +187,7 @@ static void do_snapshot(struct sim_world *w, const struct sim_step *s)
         ora_copy(&snap->blocks[i], &v->blocks[i], snap->begun, rc != 0);
     snap->source = 0;
     v->n_held--;
-    bool ok = ended(w, s, v->name, rc, false, &err);
+    bool ok = ended(w, s, v, rc, false, &err);
     v->locked = !ok && is_unsure(w);
     made(w, snap, ok);
 }
@@ -200,6 +203,7 @@ static void do_clone(struct sim_world *w, const struct sim_step *s)
         return;
     struct volume_create_opts opts = {.uuid = v->uuid};
     v->n_blocks = v->alt_n_blocks = ext ? SIM_EXT_BYTES / SIM_BLOCK : snap->n_blocks;
+    v->parent = ext ? ORA_EXT : snap->id;
     ora_room(v, v->n_blocks, 0);
     for (uint64_t i = 0; i < v->n_blocks; i++) {
         if (ext)
@@ -211,7 +215,7 @@ static void do_clone(struct sim_world *w, const struct sim_step *s)
     int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err)
              : ext ? volume_clone_bdev(sim_pool(w), sim_ext_name(w), v->name, &opts, &vol, &err)
                    : volume_clone(volume_of(w, snap), v->name, &opts, &vol, &err);
-    made(w, v, ended(w, s, v->name, rc, false, &err));
+    made(w, v, ended(w, s, v, rc, false, &err));
 }
 
 /* ---------------------------------------------------------- changing volumes */
@@ -248,7 +252,7 @@ static void do_resize(struct sim_world *w, const struct sim_step *s)
     struct sim_op op = {.v = v, .n_bytes = n_new * SIM_BLOCK};
     int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err)
                               : volume_resize(volume_of(w, v), n_new * SIM_BLOCK, &err);
-    bool ok = ended(w, s, v->name, rc, n_new < n_old, &err);
+    bool ok = ended(w, s, v, rc, n_new < n_old, &err);
     if (ok || !is_unsure(w)) {
         cut_off(v, ok ? n_new : n_old);
         v->locked = false;
@@ -268,7 +272,7 @@ static void do_rename(struct sim_world *w, const struct sim_step *s)
     struct sim_op op = {.v = v};
     int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err)
                               : volume_rename(volume_of(w, v), v->alt_name, &err);
-    if (ended(w, s, v->name, rc, false, &err))
+    if (ended(w, s, v, rc, false, &err))
         memcpy(v->name, v->alt_name, sizeof(v->name));
     else if (is_unsure(w))
         return;
@@ -285,7 +289,7 @@ static void do_xattr(struct sim_world *w, const struct sim_step *s)
     v->alt_attr = s->a[1] | 1;
     v->locked = true;
     int rc = volume_xattr_set(volume_of(w, v), "k", &v->alt_attr, sizeof(v->alt_attr), false, &err);
-    if (ended(w, s, v->name, rc, false, &err))
+    if (ended(w, s, v, rc, false, &err))
         v->attr = v->alt_attr;
     else if (is_unsure(w))
         return;
@@ -305,7 +309,7 @@ static void do_copy_in(struct sim_world *w, const struct sim_step *s)
     int rc = sim_by_rpc(w, s)         ? sim_rpc_op(w, s, &op, &err)
              : s->kind == SIM_INFLATE ? volume_inflate(vol, &err)
                                       : volume_decouple(vol, &err);
-    bool ok = ended(w, s, v->name, rc, false, &err);
+    bool ok = ended(w, s, v, rc, false, &err);
     v->locked = !ok && is_unsure(w);
 }
 
@@ -334,7 +338,7 @@ static void do_parent(struct sim_world *w, const struct sim_step *s)
         rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err)
              : detach         ? volume_detach(volume_of(w, v), &err)
                               : volume_set_parent(volume_of(w, v), volume_of(w, p), &err);
-    bool ok = ended(w, s, v->name, rc, !detach, &err);
+    bool ok = ended(w, s, v, rc, !detach, &err);
     for (uint64_t i = 0; i < v->n_blocks && (ok || !is_unsure(w)); i++) {
         struct ora_block *b = &v->blocks[i];
         uint32_t n_left = 0;
@@ -361,7 +365,7 @@ static void do_grow(struct sim_world *w, const struct sim_step *s)
     uint64_t now_bytes = rt_sim_disk_size(w->disk);
     struct sim_op op = {0};
     int rc = sim_by_rpc(w, s) ? sim_rpc_op(w, s, &op, &err) : pool_grow(sim_pool(w), &err);
-    (void)ended(w, s, "tank", rc, true, &err);
+    (void)ended(w, s, NULL, rc, true, &err);
     if (now_bytes < 2 * w->plan->disk_bytes) { /* the next opening sees it */
         uint64_t bytes = now_bytes + (uint64_t)(1 + s->a[0] % 64) * 65536;
         rt_sim_disk_resize(w->disk, bytes);
@@ -384,13 +388,13 @@ static void do_reopen(struct sim_world *w, const struct sim_step *s)
     uint64_t n_free = info.n_free_clusters;
     char bdev[64];
     snprintf(bdev, sizeof(bdev), "%s", info.base_bdev);
-    if (!ended(w, s, "export", pool_export(pool, &err), false, &err))
+    if (!ended(w, s, NULL, pool_export(pool, &err), false, &err))
         return;
     sim_check_image(w, "after an export", &n_free, true);
     struct rt_sim_image *image = rt_sim_image_clone(rt_sim_disk_image(w->disk));
     ASH_ASSERT(image);
     if (!sim_is_wrong(w) &&
-        ended(w, s, "import", pool_import(w->pools, bdev, false, NULL, &pool, &err), false, &err)) {
+        ended(w, s, NULL, pool_import(w->pools, bdev, false, NULL, &pool, &err), false, &err)) {
         w->lossy = false;
         sim_settle(w);
         sim_remember(w, image);
@@ -512,6 +516,20 @@ void sim_settle(struct sim_world *w)
     for (size_t i = 0; i < ORA_N_VOLS && !sim_is_wrong(w); i++)
         if (w->ora.vols[i].state == ORA_LIVE)
             sim_read_volume(w, &w->ora.vols[i], true);
+}
+
+void sim_before_close(struct sim_world *w)
+{
+    struct volume_info info;
+    for (size_t i = 0; i < ORA_N_VOLS && !w->faults.on; i++) {
+        struct ora_vol *v = &w->ora.vols[i];
+        struct volume *vol = v->state == ORA_LIVE ? volume_of(w, v) : NULL;
+        if (!vol)
+            continue;
+        volume_get_info(vol, &info);
+        if (info.state != VOLUME_FAULTED)
+            ora_close(v);
+    }
 }
 
 void sim_verify(struct sim_world *w)

@@ -29,7 +29,6 @@ int sim_ext_add(struct sim_world *w, struct ash_err *err)
     rt_free(name);
     if (rc == 0 && !w->plan->ext_disk)
         rc = sim_fill_ext(w);
-    w->ext_away = false;
     return rc;
 }
 
@@ -39,7 +38,8 @@ void sim_ext_back(struct sim_world *w)
     if (!w->ext_away)
         return;
     int rc = sim_ext_add(w, &err);
-    bdev_wait_for_examine(w->mgr);
+    bdev_wait_for_examine(w->mgr); /* only then are its clones there again */
+    w->ext_away = false;
     w->ext_epoch++;
     if (rc)
         sim_wrong(w, "the external device does not come back: %s", err.text);

@@ -134,7 +134,10 @@ static int do_change(struct io *io, struct ora_vol *v, struct bdev_channel *ch)
     v = ora_find(&io->w->ora, io->vol_id);
     if (v)
         ora_write_end(&io->w->ora, v, io->block, io->n_blocks, submit,
-                      rc == 0 && io->s.kind != SIM_UNMAP, flags & BDEV_FUA);
+                      rc                        ? ORA_FAILED
+                      : io->s.kind == SIM_UNMAP ? ORA_MAYBE
+                                                : ORA_DONE,
+                      flags & BDEV_FUA);
     rt_buf_put(buf, bytes);
     return rc;
 }

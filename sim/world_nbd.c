@@ -118,7 +118,7 @@ static int do_write(struct client *c, uint64_t block, uint64_t n, bool fua, uint
     int rc = ask(c, 1, fua, block, n, buf);
     v = ora_find(&c->w->ora, c->vol_id);
     if (v)
-        ora_write_end(&c->w->ora, v, block, n, submit, rc == 0, fua);
+        ora_write_end(&c->w->ora, v, block, n, submit, rc ? ORA_FAILED : ORA_DONE, fua);
     return rc;
 }
 

@@ -294,6 +294,20 @@ static int settle_snapshots(struct lvs_store *s)
     return rc;
 }
 
+/* A write that failed must not come true at the next load after it has read as not done: while the
+ * disk works, maps that it may hold otherwise are written as they are. What fails here is left to
+ * the recovery. */
+static void settle_maps(struct lvs_store *s)
+{
+    ash_list_for_each (l, &s->volumes) {
+        struct lvs_volume *v = ash_list_entry(l, struct lvs_volume, link);
+        if (v->has_stale && !v->must_stay && v->state != VOLUME_FAULTED)
+            (void)lvs_settle_windows(v);
+    }
+    while (s->commit_running)
+        rt_waitq_wait(&s->idle_q);
+}
+
 static int write_clean(struct lvs_store *s)
 {
     /* after a growth that failed the bitmap is longer than the mask on the disk */
@@ -342,7 +356,11 @@ int lvs_store_close(struct lvs_store *s, bool device_is_gone, struct ash_err *er
     take_bdevs(s);
     while (s->n_ops > 0 || s->commit_running)
         rt_waitq_wait(&s->idle_q);
-    int rc = s->read_only || device_is_gone ? 0 : write_clean(s);
+    int rc = 0;
+    if (!s->read_only && !device_is_gone) {
+        settle_maps(s);
+        rc = write_clean(s);
+    }
     if (rc)
         ash_err_set_rc(
             err, rc, ASH_E_POOL_IO, s->name,

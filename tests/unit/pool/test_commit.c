@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Map entries whose commit fails half-way: what the volume shows then, and what it shows after the
+ * next load (invariants of src/pool/lvs/commit.c). */
+#include "pool_test.h"
+
+#define C (64u << 10)
+
+static struct volume *make(struct pt *t, const char *name, uint64_t n_clusters)
+{
+    struct volume *v = NULL;
+    struct volume_create_opts opts = {.thin = true};
+    CHECK_INT(volume_create(pool_find(t->pools, "tank"), name, n_clusters * C, &opts, &v, NULL), 0);
+    return v;
+}
+
+/* ------------------------------------------------------------------ faults */
+
+/* The first n_pass writes of metadata reach the disk; every change of it after that fails. */
+struct faults {
+    uint64_t md_end;
+    unsigned n_pass, n_failed;
+};
+
+static int fail_md(void *arg, const struct rt_op *op, struct rt_sim_disk *disk)
+{
+    struct faults *f = arg;
+    if (op->kind == RT_OP_READ)
+        return 0;
+    if (op->kind == RT_OP_WRITE && op->offset >= f->md_end)
+        return 0;
+    if (op->kind == RT_OP_WRITE && f->n_pass > 0) {
+        f->n_pass--;
+        return 0;
+    }
+    f->n_failed++;
+    return -EIO;
+}
+
+static void set_faults(struct pt *t, struct faults *f)
+{
+    struct rt_sim_hooks hooks = {.fail = fail_md, .arg = f};
+    struct pool_info info;
+    pool_get_info(pool_find(t->pools, "tank"), &info);
+    f->md_end = info.size_bytes / C * C - info.n_clusters * C;
+    rt_sim_set_hooks(t->rt, &hooks);
+}
+
+struct write {
+    struct pt *t;
+    const char *name;
+    uint64_t offset;
+    uint8_t byte;
+    int rc;
+    struct rt_event done;
+};
+
+static void write_task(void *arg)
+{
+    struct write *w = arg;
+    w->rc = pt_fill(w->t, w->name, w->offset, C, w->byte);
+    rt_event_set(&w->done, 0);
+}
+
+/* Side by side: their entries are committed together. */
+static void write_both(struct write *a, struct write *b)
+{
+    CHECK_INT(rt_task_spawn("a", write_task, a), 0);
+    CHECK_INT(rt_task_spawn("b", write_task, b), 0);
+    rt_event_wait(&a->done);
+    rt_event_wait(&b->done);
+}
+
+/* One page of a batch of two is on the disk, the other one and the undoing of the first are not. */
+static void fail_half(struct pt *t)
+{
+    struct faults f = {.n_pass = 1};
+    struct write a = {t, "tank/a", C, 0x41, 0, RT_EVENT_INIT},
+                 b = {t, "tank/b", C, 0x42, 0, RT_EVENT_INIT};
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    pt_make_pool(t, "/d", "tank", C);
+    make(t, "a", 4);
+    make(t, "b", 4);
+    CHECK_INT(pt_fill(t, "tank/a", 0, C, 0x31), 0);
+    CHECK_INT(pt_fill(t, "tank/b", 0, C, 0x32), 0);
+    set_faults(t, &f);
+    write_both(&a, &b);
+    rt_sim_set_hooks(t->rt, &(struct rt_sim_hooks){0});
+    CHECK_INT(f.n_pass, 0);
+    CHECK(f.n_failed >= 2);
+    CHECK(a.rc == -EIO && b.rc == -EIO);
+    CHECK(pt_holds(t, "tank/a", C, C, 0));
+    CHECK(pt_holds(t, "tank/b", C, C, 0));
+}
+
+/* ---------------------------------------------------------- an orderly close */
+
+static int half_batch(struct pt *t, void *arg)
+{
+    fail_half(t);
+    return 0;
+}
+
+static int as_seen_before(struct pt *t, void *arg)
+{
+    struct pool_info info;
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    pool_get_info(pool_find(t->pools, "tank"), &info);
+    CHECK(info.was_dirty && !info.degraded);
+    CHECK_INT(info.n_free_clusters, info.n_clusters - 2);
+    CHECK(pt_holds(t, "tank/a", 0, C, 0x31));
+    CHECK(pt_holds(t, "tank/a", C, 3 * C, 0));
+    CHECK(pt_holds(t, "tank/b", 0, C, 0x32));
+    CHECK(pt_holds(t, "tank/b", C, 3 * C, 0));
+    return 0;
+}
+
+static void test_failed_write_stays_undone_over_a_close(void **state)
+{
+    struct rt_sim_disk *disk = rt_sim_disk_new(16 << 20, 512);
+    CHECK_INT(pt_run(disk, 31, false, false, half_batch, NULL), 0);
+    assert_true(pt_disk_is_sound(disk, false));
+    CHECK_INT(pt_run(disk, 32, false, false, as_seen_before, NULL), 0);
+    assert_true(pt_disk_is_sound(disk, true));
+    rt_sim_disk_put(disk);
+}
+
+/* ------------------------------------------------------ what is built upon it */
+
+static int zeroes_upon_it(struct pt *t, void *arg)
+{
+    fail_half(t);
+    CHECK_INT(pt_op(t, "tank/a", BDEV_WRITE_ZEROES, C, C), 0);
+    CHECK_INT(pt_op(t, "tank/b", BDEV_WRITE_ZEROES, C, C), 0);
+    return 0;
+}
+
+static int snapshots_upon_it(struct pt *t, void *arg)
+{
+    struct volume *s;
+    fail_half(t);
+    CHECK_INT(volume_snapshot(volume_find(t->pools, "tank/a"), "sa", NULL, &s, NULL), 0);
+    CHECK_INT(volume_snapshot(volume_find(t->pools, "tank/b"), "sb", NULL, &s, NULL), 0);
+    CHECK(pt_holds(t, "tank/sa", C, C, 0));
+    CHECK(pt_holds(t, "tank/sb", C, C, 0));
+    return 0;
+}
+
+static int zeroes_are_there(struct pt *t, void *arg)
+{
+    static const char *const names[] = {"tank/a", "tank/b", "tank/sa", "tank/sb"};
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    for (size_t i = 0; i < ASH_N_ELEMS(names); i++)
+        if (volume_find(t->pools, names[i]))
+            CHECK(pt_holds(t, names[i], C, 3 * C, 0));
+    CHECK(pt_holds(t, "tank/a", 0, C, 0x31));
+    CHECK(pt_holds(t, "tank/b", 0, C, 0x32));
+    return 0;
+}
+
+/* Killed right after something was acknowledged that the failed write must not undo. */
+static void test_nothing_is_built_upon_a_failed_write(void **state)
+{
+    static int (*const cases[])(struct pt *, void *) = {zeroes_upon_it, snapshots_upon_it};
+    for (size_t i = 0; i < ASH_N_ELEMS(cases); i++) {
+        struct rt_sim_disk *disk = rt_sim_disk_new(16 << 20, 512);
+        CHECK_INT(pt_run(disk, 33, false, true, cases[i], NULL), 0);
+        CHECK_INT(pt_run(disk, 34, false, false, zeroes_are_there, NULL), 0);
+        assert_true(pt_disk_is_sound(disk, true));
+        rt_sim_disk_put(disk);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_failed_write_stays_undone_over_a_close),
+        cmocka_unit_test(test_nothing_is_built_upon_a_failed_write),
+    };
+    return cmocka_run_group_tests_name("commit", tests, NULL, NULL);
+}
