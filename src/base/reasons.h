@@ -214,6 +214,23 @@ X(LVM_AREA, EINVAL, "a segment refers to something that is not there",
   "restore the volume group from a backup: vgcfgrestore")
 X(LVM_PE_TWICE, EINVAL, "two segments use the same physical extent",
   "restore the volume group from a backup: vgcfgrestore")
+X(LVM_PV_SIZE, EINVAL, "the device is too small for a physical volume", "use at least 2 MiB")
+X(LVM_PV_LAYOUT, EINVAL, "metadata areas, alignment and data do not fit on the device",
+  "ask for less: --metadatasize, --dataalignment, --pvmetadatacopies")
+X(LVM_NO_AREAS, ENXIO, "no metadata area of the volume group can be written",
+  "repair one with vgck --updatemetadata, or pvchange --metadataignore n")
+X(LVM_VG_FOREIGN, EPERM, "the volume group belongs to another host (system ID)",
+  "change it there, or export it there and import it here")
+X(LVM_VG_LOCK_TYPE, EPERM, "the volume group is shared by a lock manager",
+  "change it with lvm2 and lvmlockd")
+X(LVM_VG_EXPORTED, EPERM, "the volume group is exported", "vgimport it first")
+X(LVM_VG_READ_ONLY, EPERM, "the volume group is read-only", "lvm2 must make it writable first")
+X(LVM_VG_DUPLICATES, EPERM, "a physical volume of the volume group is there twice",
+  "take one of the two away, or give it new UUIDs: vgimportclone")
+X(LVM_VG_UNKNOWN, EPERM, "the volume group has segments of a type that is not known here",
+  "change it with the release that made them")
+X(LVM_VG_PARTIAL, EPERM, "the volume group lacks physical volumes",
+  "bring them back, or vgreduce --removemissing, or vgextend --restoremissing")
 
 /* control */
 X(RPC_CONNECT, EIO, "the daemon does not answer on its socket",

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "pool/lvm/update.h"
 
 enum { TEXT_BYTES_MAX = 256 << 20 };
 
@@ -27,6 +28,14 @@ struct lvm_set *lvm_set_new(struct bdev_mgr *bdevs)
 /* Forget what was found, keep the devices. */
 static void forget(struct lvm_set *set)
 {
+    ash_list_for_each (l, &set->devs) {
+        struct lvm_dev *dev = lvm_dev_of(l);
+        dev->has_label = dev->is_duplicate = false;
+        dev->fault = ASH_OK;
+        dev->pv = NULL;
+        dev->outdated = NULL;
+        memset(dev->mdas, 0, sizeof(dev->mdas));
+    }
     while (!ash_list_empty(&set->groups))
         rt_free(lvm_group_of(ash_list_pop_head(&set->groups)));
     for (size_t i = 0; i < set->n_copies; i++)
@@ -247,11 +256,6 @@ static int read_dev(struct lvm_set *set, struct lvm_dev *dev)
     struct ash_err err = {.reason = ASH_OK};
     size_t n = ASH_MIN(dev->size_bytes, (uint64_t)sizeof(head));
     n -= n % LVM_SECTOR_BYTES;
-    dev->has_label = dev->is_duplicate = false;
-    dev->fault = ASH_OK;
-    dev->pv = NULL;
-    dev->outdated = NULL;
-    memset(dev->mdas, 0, sizeof(dev->mdas));
     int rc = bdev_read(dev->ch, head, 0, n);
     if (rc)
         rc = ash_err_set_rc(&err, rc, ASH_E_BDEV_IO, dev->name, "'%s': reading the label: %s",
@@ -282,24 +286,38 @@ static struct lvm_group *group_of_id(struct lvm_set *set, const struct lvm_id *i
     return NULL;
 }
 
+static struct lvm_group *new_group(struct lvm_set *set, struct lvm_vg *vg)
+{
+    struct lvm_group *g = rt_alloc(sizeof(*g));
+    if (!g)
+        return NULL;
+    g->vg = vg;
+    struct ash_list *pos = set->groups.next;
+    while (pos != &set->groups && strcmp(lvm_group_of(pos)->vg->name, vg->name) < 0)
+        pos = pos->next;
+    ash_list_insert_before(pos, &g->link);
+    return g;
+}
+
 /* Put a copy into the group of its VG: the highest seqno is the VG. */
 static int sort_copy(struct lvm_set *set, struct lvm_mda *mda)
 {
     struct lvm_group *g = group_of_id(set, &mda->copy->id);
-    if (!g) {
-        g = rt_alloc(sizeof(*g));
-        if (!g)
-            return -ENOMEM;
+    if (!g && !(g = new_group(set, mda->copy)))
+        return -ENOMEM;
+    if (mda->copy->seqno > g->vg->seqno)
         g->vg = mda->copy;
-        struct ash_list *pos = set->groups.next;
-        while (pos != &set->groups && strcmp(lvm_group_of(pos)->vg->name, g->vg->name) < 0)
-            pos = pos->next;
-        ash_list_insert_before(pos, &g->link);
-    } else if (mda->copy->seqno > g->vg->seqno) {
-        g->vg = mda->copy;
-    }
     mda->group = g;
     return 0;
+}
+
+struct lvm_group *lvm_set_give_vg(struct lvm_set *set, struct lvm_vg *vg)
+{
+    if (keep_copy(set, vg)) {
+        lvm_vg_free(vg);
+        return NULL;
+    }
+    return new_group(set, vg);
 }
 
 static bool is_better_duplicate(const struct lvm_dev *a, const struct lvm_dev *b,

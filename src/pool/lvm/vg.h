@@ -75,6 +75,7 @@ struct lvm_pv {
     uint64_t boot_start_sectors, boot_sectors;
     struct lvm_dev *dev; /* where it is; NULL: missing. Set by the scan */
     uint32_t n_allocated_pe;
+    bool is_moved; /* it comes from another VG by the update under way: its areas may name that */
 };
 
 enum lvm_area_kind { LVM_AREA_NONE, LVM_AREA_PV, LVM_AREA_LV };
