@@ -201,14 +201,22 @@ static bool looks_like_root(const struct load *l, uint32_t idx)
     return p && ash_le64_get(p->id) == lvs_blob_id(idx) && ash_le32_get(p->sequence) == 0;
 }
 
-/* The next page >= from that may be a root; ASH_BITMAP_NONE: no more. Of millions of pages most are
- * not even looked at. */
-static uint64_t next_candidate(const struct load *l, uint64_t from)
+/* Pages that may be roots, in order. Each of the two bitmaps is walked once: of millions of pages most
+ * are not even looked at. */
+struct candidates {
+    uint64_t kept, bad; /* the next of each, ASH_BITMAP_NONE behind the last */
+};
+
+/* The next page >= from that may be a root; ASH_BITMAP_NONE (the largest number): no more. */
+static uint64_t next_candidate(const struct load *l, struct candidates *c, uint64_t from)
 {
     if (l->has_masks)
         return ash_bitmap_find_set(&l->mask_roots, from);
-    /* NONE is the largest number */
-    return ASH_MIN(ash_bitmap_find_set(&l->kept, from), ash_bitmap_find_set(&l->bad_roots, from));
+    if (c->kept < from)
+        c->kept = ash_bitmap_find_set(&l->kept, from);
+    if (c->bad < from)
+        c->bad = ash_bitmap_find_set(&l->bad_roots, from);
+    return ASH_MIN(c->kept, c->bad);
 }
 
 int load_build_volumes(struct load *l)
@@ -219,8 +227,12 @@ int load_build_volumes(struct load *l)
                         ? lvs_id_page(super_id)
                         : LVS_INVALID_PAGE;
     int rc = l->super_page != LVS_INVALID_PAGE ? build_super_blob(l) : 0;
-    for (uint64_t at = next_candidate(l, 0); at != ASH_BITMAP_NONE && rc == 0;
-         at = next_candidate(l, at + 1)) {
+    struct candidates next = {
+        .kept = ash_bitmap_find_set(&l->kept, 0),
+        .bad = ash_bitmap_find_set(&l->bad_roots, 0),
+    };
+    for (uint64_t at = next_candidate(l, &next, 0); at != ASH_BITMAP_NONE && rc == 0;
+         at = next_candidate(l, &next, at + 1)) {
         uint32_t idx = (uint32_t)at;
         bool is_root =
             l->has_masks || looks_like_root(l, idx) || ash_bitmap_test(&l->bad_roots, idx);
