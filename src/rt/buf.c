@@ -187,12 +187,12 @@ void *ash_mem_grow(void *old, size_t n_old_bytes, size_t n_new_bytes)
         return rt_realloc(old, n_old_bytes, n_new_bytes);
     if (n_new_bytes > SIZE_MAX / 2 || hook_fails(rt))
         return NULL;
-    mem = realloc(mem, sizeof(*mem) + n_new_bytes);
-    if (!mem)
+    struct rt_mem *grown = realloc(mem, sizeof(*mem) + n_new_bytes);
+    if (!grown)
         return NULL;
-    mem->n_bytes = n_new_bytes;
-    ash_list_init(&mem->link); /* it pointed at itself */
-    return mem + 1;
+    grown->n_bytes = n_new_bytes;
+    ash_list_init(&grown->link); /* it pointed at itself */
+    return grown + 1;
 }
 
 void *ash_mem_alloc(size_t n_bytes)

@@ -465,7 +465,7 @@ void nvme_path_detach(struct nvme_path *path)
         group->n_users--;
         return;
     }
-    path->stopped = &stopped;
+    path->stopped = &stopped; /* cppcheck-suppress autoVariables; it is waited for below */
     path->want_stop = true;
     nvme_path_ring(path);
     rt_event_wait(&stopped);

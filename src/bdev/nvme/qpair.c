@@ -641,7 +641,7 @@ void nvme_qpair_close(struct nvme_qpair *qp)
     rt_timer_stop(&qp->timer);
     rt_sock_shutdown(qp->sock);
     if (qp->is_sending || qp->is_receiving || qp->is_send_posted) {
-        qp->closing = &ended;
+        qp->closing = &ended; /* cppcheck-suppress autoVariables; it is waited for here */
         rt_event_wait(&ended);
     }
     end_all(qp); /* of a connection that never came to receive */

@@ -410,7 +410,7 @@ static void print_plain(struct rep *rep, const struct order *order)
     bool prefixes = lvmcmd_opt(c, "nameprefixes"), quoted = !lvmcmd_opt(c, "unquoted");
     bool aligned = (!separator && !prefixes) || lvmcmd_opt(c, "aligned");
     bool headings = !lvmcmd_opt(c, "noheadings") && !prefixes;
-    size_t width[160];
+    size_t width[REP_MAX_FIELDS] = {0};
     for (size_t i = 0; i < rep->n_fields; i++) {
         width[i] = headings ? strlen(rep->fields[i]->heading) : 0;
         width[i] = ASH_MAX(width[i], (size_t)rep->fields[i]->min_width);

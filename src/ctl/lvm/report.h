@@ -70,11 +70,13 @@ void rep_lv_role(const struct lvm_lv *lv, struct ash_buf *out);
 bool rep_is_part(const struct lvm_lv *lv, const char *suffix);
 
 /* --- report.c --- */
+enum { REP_MAX_FIELDS = 160 }; /* what is named beyond is left out */
+
 struct rep {
     struct lvmcmd *c;
     enum rep_of of;      /* whose report it is: lvs, vgs, pvs */
     enum rep_of rows_of; /* what a row is */
-    const struct rep_field *fields[160];
+    const struct rep_field *fields[REP_MAX_FIELDS];
     size_t n_fields;
     struct {
         const struct rep_field *field;
