@@ -24,6 +24,12 @@
 #define RT_ASAN 1
 #endif
 #endif
+#if defined(__has_include)
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#define RT_VALGRIND 1
+#endif
+#endif
 #if defined(__SANITIZE_THREAD__)
 #define RT_TSAN 1
 #elif defined(__has_feature)

@@ -19,12 +19,6 @@
 #ifdef RT_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
-#if defined(__has_include)
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#define RT_VALGRIND 1
-#endif
-#endif
 
 #if defined(__x86_64__)
 #define GUARD_BYTES 4096u
