@@ -201,8 +201,8 @@ static bool looks_like_root(const struct load *l, uint32_t idx)
     return p && ash_le64_get(p->id) == lvs_blob_id(idx) && ash_le32_get(p->sequence) == 0;
 }
 
-/* Pages that may be roots, in order. Each of the two bitmaps is walked once: of millions of pages most
- * are not even looked at. */
+/* Pages that may be roots, in order. Each of the two bitmaps is walked once: of millions of pages
+ * most are not even looked at. */
 struct candidates {
     uint64_t kept, bad; /* the next of each, ASH_BITMAP_NONE behind the last */
 };
