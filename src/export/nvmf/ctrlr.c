@@ -73,6 +73,7 @@ void nvmf_ctrlr_conn_gone(struct nvmf_conn *conn)
     } else {
         ASH_ASSERT(ctrlr->io[conn->qid - 1] == conn && ctrlr->n_io > 0);
         ctrlr->io[conn->qid - 1] = NULL;
+        ctrlr->sub->srv->n_io_queues[rt_reactor_idx(conn->target)]--;
         if (--ctrlr->n_io == 0)
             io_queues_gone(ctrlr);
     }
@@ -326,6 +327,20 @@ static bool io_queues_allowed(const struct nvmf_ctrlr *ctrlr)
            NVME_CC_IOCQES(ctrlr->cc) == NVME_CQES_LOG2;
 }
 
+/* The reactor with the fewest I/O queues, in turn when there are several. */
+static unsigned choose_reactor(struct nvmf_server *srv)
+{
+    unsigned n = rt_n_reactors(rt_world()), best = srv->next_reactor % n;
+    for (unsigned i = 1; i < n; i++) {
+        unsigned idx = (srv->next_reactor + i) % n;
+        if (srv->n_io_queues[idx] < srv->n_io_queues[best])
+            best = idx;
+    }
+    srv->next_reactor = best + 1;
+    srv->n_io_queues[best]++;
+    return best;
+}
+
 static void connect_io(struct nvmf_req *req, struct nvmf_subsystem *sub)
 {
     struct nvmf_conn *conn = req->conn;
@@ -353,7 +368,7 @@ static void connect_io(struct nvmf_req *req, struct nvmf_subsystem *sub)
         nvmf_fail(req, NVME_SC_CONNECT_BUSY);
     } else {
         struct nvmf_server *srv = conn->srv;
-        unsigned idx = srv->next_reactor++ % rt_n_reactors(rt_world());
+        unsigned idx = choose_reactor(srv);
         associate(conn, ctrlr, req);
         ctrlr->io[qid - 1] = conn;
         ctrlr->n_io++;

@@ -58,8 +58,9 @@ struct nvmf_server {
     struct ash_list subsystems; /* the discovery subsystem, then by NQN */
     struct ash_list listeners, conns;
     uint32_t n_conns, n_subsystems, n_unassociated;
-    uint32_t n_busy; /* calls that wait while they use the server */
-    unsigned next_reactor;
+    uint32_t n_busy;                       /* calls that wait while they use the server */
+    unsigned next_reactor;                 /* for an I/O queue, when several have as few */
+    uint32_t n_io_queues[RT_MAX_REACTORS]; /* given to each */
     uint64_t next_listener_id;
     uint64_t genctr; /* of the discovery log */
     bool stopping;

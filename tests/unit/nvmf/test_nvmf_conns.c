@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections of the NVMe target: which reactors serve them, and what becomes of those whose host
+ * is there no more but never says so. */
+#include "nvmf_test.h"
+#include "export/nvmf/show.h"
+
+/* ------------------------------------------------------------ spread over reactors */
+
+enum { N_REACTORS = 4, N_HOSTS = 3, N_QUEUES = 4 };
+
+static unsigned n_queues_of(struct tw *w, unsigned reactor)
+{
+    return __atomic_load_n(&w->srv->groups[reactor].n_io_now, __ATOMIC_RELAXED);
+}
+
+static uint64_t n_ios_of(struct tw *w, unsigned reactor)
+{
+    return __atomic_load_n(&w->srv->groups[reactor].n_completed, __ATOMIC_RELAXED);
+}
+
+/* Each reactor has so many of the I/O queues. */
+static int spread(struct tw *w, unsigned want)
+{
+    for (unsigned i = 0; i < N_REACTORS; i++) {
+        if (n_queues_of(w, i) != want)
+            print_error("reactor %u has %u queues, not %u\n", i, n_queues_of(w, i), want);
+        CHECK(n_queues_of(w, i) == want);
+    }
+    return 0;
+}
+
+/* Commands on each queue; each reactor has worked as much for them as the others. */
+static int use_all(struct tw *w, struct cl io[N_HOSTS][N_QUEUES], unsigned n_hosts)
+{
+    uint8_t *buf = malloc(8192);
+    uint64_t before[N_REACTORS];
+    for (unsigned i = 0; i < N_REACTORS; i++)
+        before[i] = n_ios_of(w, i);
+    for (unsigned round = 0; round < 8; round++)
+        for (unsigned h = 0; h < n_hosts; h++)
+            for (unsigned q = 0; q < N_QUEUES; q++) {
+                fill(buf, 4096, round * 64 + h * 8 + q);
+                TRY(cl_write(&io[h][q], h * 64 + q * 8, buf, 4096, 0));
+                TRY(cl_read(&io[h][q], h * 64 + q * 8, buf + 4096, 4096));
+                CHECK(cl_status(&io[h][q]) == 0 && memcmp(buf, buf + 4096, 4096) == 0);
+            }
+    for (unsigned i = 0; i < N_REACTORS; i++)
+        CHECK(n_ios_of(w, i) - before[i] == 16 * n_hosts * N_QUEUES / N_REACTORS);
+    free(buf);
+    return 0;
+}
+
+static int over_reactors(struct tw *w)
+{
+    struct cl admin[N_HOSTS], io[N_HOSTS][N_QUEUES];
+    for (unsigned h = 0; h < N_HOSTS; h++) {
+        TRY(cl_admin_as(w, &admin[h], 0, 0, SUBNQN, HOSTNQN, (uint8_t)(h + 1)));
+        for (unsigned q = 0; q < N_QUEUES; q++)
+            TRY(cl_io(&admin[h], &io[h][q], (uint16_t)(q + 1)));
+        TRY(spread(w, h + 1));
+    }
+    TRY(use_all(w, io, N_HOSTS));
+    for (unsigned i = 1; i < N_REACTORS; i++)
+        CHECK(__atomic_load_n(&w->srv->groups[i].n_admin_now, __ATOMIC_RELAXED) == 0);
+    /* All of two reactors go: those that come instead make up for it, whatever their order. */
+    for (unsigned h = 0; h < N_HOSTS; h++) {
+        cl_close(&io[h][0]);
+        cl_close(&io[h][1]);
+    }
+    TRY(tw_wait_conns(w, N_HOSTS + N_HOSTS * (N_QUEUES - 2)));
+    for (unsigned q = 0; q < 2; q++)
+        for (unsigned h = 0; h < N_HOSTS; h++)
+            TRY(cl_io(&admin[h], &io[h][q], (uint16_t)(q + 1)));
+    TRY(spread(w, N_HOSTS));
+    TRY(use_all(w, io, N_HOSTS));
+    for (unsigned h = 0; h < N_HOSTS; h++) {
+        for (unsigned q = 0; q < N_QUEUES; q++)
+            cl_close(&io[h][q]);
+        cl_close(&admin[h]);
+    }
+    TRY(tw_wait_conns(w, 0));
+    return spread(w, 0);
+}
+NVMF_TEST(over_reactors, N_REACTORS)
+
+/* ------------------------------------------------------------------- half-open */
+
+/* A host that has gone without a word in the middle of a transfer, of a capsule, of a header, or
+ * with commands that wait for their data: its keep alive ends it, what it had begun changes
+ * nothing, and another host is served all the while. */
+enum where { IN_TRANSFER, IN_CAPSULE, IN_HEADER, N_WHERES };
+
+static struct nvme_sqe write_sqe(uint32_t n_bytes, bool in_capsule)
+{
+    struct nvme_sqe sqe = cl_rw(NVME_IO_WRITE, 0, n_bytes / DEV_BLOCK, 0);
+    sqe.cid = ash_le16(7);
+    sqe.flags = NVME_PSDT_SGL;
+    sqe.sgl.type = in_capsule ? NVME_SGL_BLOCK_OFFSET : NVME_SGL_TRANSPORT;
+    sqe.sgl.length = ash_le32(n_bytes);
+    return sqe;
+}
+
+static int fall_silent(struct cl *c, enum where where)
+{
+    static const uint8_t data[8192] = {0xEE};
+    union {
+        struct nvme_capsule_cmd cmd;
+        struct nvme_data_pdu data;
+        uint8_t room[NVME_PDU_HEAD_MAX];
+    } u = {0};
+    if (where != IN_TRANSFER) {
+        u.cmd.sqe = write_sqe(4096, true);
+        uint32_t n_head = nvme_pdu_seal(&c->to, &u, NVME_PDU_CAPSULE_CMD, 0, 4096);
+        CHECK(cl_send(c, &u, where == IN_HEADER ? 5 : n_head));
+        CHECK(where == IN_HEADER || cl_send(c, data, 1000));
+        return 0;
+    }
+    struct pdu *p = malloc(sizeof(*p));
+    struct nvme_sqe sqe = write_sqe(65536, false);
+    CHECK(cl_command(c, &sqe, NULL, 0));
+    TRY(cl_get(c, p));
+    CHECK(p->hdr.type == NVME_PDU_R2T);
+    u.data.cccid = p->r2t.cccid;
+    u.data.ttag = p->r2t.ttag;
+    u.data.datal = ash_le32(sizeof(data));
+    CHECK(cl_send(c, &u, nvme_pdu_seal(&c->to, &u, NVME_PDU_H2C_DATA, 0, sizeof(data))));
+    CHECK(cl_send(c, data, 3000));
+    free(p);
+    return 0;
+}
+
+static int half_open(struct tw *w)
+{
+    uint8_t buf[4096];
+    struct cl other, other_io;
+    TRY(cl_admin_as(w, &other, 0, 0, SUBNQN, HOST2, 0x22));
+    TRY(cl_io(&other, &other_io, 1));
+    for (int where = 0; where < N_WHERES; where++) {
+        struct cl a, io;
+        TRY(cl_open(w, &a));
+        TRY(cl_ic(&a, 0, 0));
+        a.kato_ms = 2000;
+        TRY(cl_connect_sqe(&a, 0, 31));
+        a.cntlid = (uint16_t)ash_le32_get(a.cqe.dw0);
+        TRY(cl_prop_set(&a, NVME_PROP_CC, CC_ON));
+        TRY(cl_io(&a, &io, 1));
+        uint64_t begin = rt_now_ns();
+        TRY(fall_silent(&io, (enum where)where));
+        while (nvmf_n_connections(w->srv) != 2) {
+            CHECK(rt_now_ns() - begin < 3000000000);
+            TRY(cl_read(&other_io, 0, buf, sizeof(buf)));
+            CHECK(cl_status(&other_io) == 0 && buf[0] == 0);
+            rt_sleep_ns(100000000);
+        }
+        CHECK(rt_now_ns() - begin >= 1900000000);
+        CHECK(w->dev.n_writes == 0);
+        cl_close(&a);
+        cl_close(&io);
+    }
+    cl_close(&other_io);
+    cl_close(&other);
+    return tw_wait_conns(w, 0);
+}
+NVMF_SIM_TEST(half_open, 2)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        NVMF_TESTS(over_reactors),
+        NVMF_SIM_TESTS(half_open),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("nvmf_conns", tests, NULL, NULL);
+}
