@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes of an NVMe/TCP host, against a device in memory, in a simulated world. The first byte
- * chooses how far the host has come (nothing, ICReq, an enabled admin queue, an I/O queue) and
- * whether the rest is a stream of PDUs as it stands or commands of 64 bytes that get capsules, with
- * data of zeroes behind them; the second how the rest is cut into segments. */
+ * chooses how far the host has come (nothing, ICReq, an enabled admin queue, an I/O queue), how
+ * deep its queue is, and whether the rest is a stream of PDUs as it stands or commands of 64 bytes
+ * that get capsules, with data of zeroes behind them; the second how the rest is cut into segments.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ struct input {
 };
 
 enum { AT_NEW, AT_IC, AT_ADMIN, AT_IO };
-enum { MODE_AT = 3, MODE_COMMANDS = 4, MODE_DIGESTS = 8 };
+enum { MODE_AT = 3, MODE_COMMANDS = 4, MODE_DIGESTS = 8, MODE_DEPTH_SHIFT = 4 };
 
 static bool say(struct rt_sock *sock, const void *data, size_t n)
 {
@@ -118,7 +119,14 @@ static uint32_t fabrics(struct host *h, const struct nvme_sqe *sqe, const void *
     return ash_le32_get(((struct nvme_capsule_resp *)(void *)resp)->cqe.dw0);
 }
 
-static uint16_t do_connect(struct host *h, uint16_t qid, uint16_t cntlid)
+/* From two entries to all that there may be. */
+static uint16_t sqsize_of(uint8_t mode)
+{
+    static const uint8_t sizes[] = {31, 1, 2, 3, 4, 5, 6, 7, 8, 12, 15, 16, 63, 64, 126, 127};
+    return sizes[mode >> MODE_DEPTH_SHIFT];
+}
+
+static uint16_t do_connect(struct host *h, uint16_t qid, uint16_t cntlid, uint16_t sqsize)
 {
     union {
         struct nvme_sqe sqe;
@@ -130,7 +138,7 @@ static uint16_t do_connect(struct host *h, uint16_t qid, uint16_t cntlid)
     u.connect.opcode = NVME_OP_FABRICS;
     u.connect.fctype = NVME_FC_CONNECT;
     u.connect.qid = ash_le16(qid);
-    u.connect.sqsize = ash_le16(31);
+    u.connect.sqsize = ash_le16(sqsize);
     uint16_t id = (uint16_t)fabrics(h, &u.sqe, &data, sizeof(data));
     if (qid)
         return id;
@@ -220,12 +228,12 @@ static int run(void *arg)
     if (at == AT_IO) {
         open_host(srv, &address, &admin);
         do_ic(&admin, false);
-        cntlid = do_connect(&admin, 0, cntlid);
+        cntlid = do_connect(&admin, 0, cntlid, 31);
     }
     if (at >= AT_IC)
         do_ic(&h, digests);
     if (at >= AT_ADMIN)
-        do_connect(&h, at == AT_IO ? 1 : 0, cntlid);
+        do_connect(&h, at == AT_IO ? 1 : 0, cntlid, sqsize_of(in->data[0]));
     struct reader reader = {h.sock, RT_EVENT_INIT};
     ASH_ASSERT(rt_task_spawn("reader", read_task, &reader) == 0);
     talk(&h, in);

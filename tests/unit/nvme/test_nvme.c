@@ -224,13 +224,13 @@ static void play_everywhere(enum wire_trick trick, const char *more, unsigned st
 static void test_cut_everywhere(void **state)
 {
     (void)state;
-    play_everywhere(WIRE_CUT, RETRY, 11);
+    play_everywhere(WIRE_CUT, RETRY, 23);
 }
 
 static void test_flip_everywhere(void **state)
 {
     (void)state;
-    play_everywhere(WIRE_FLIP, RETRY ",\"hdgst\":true,\"ddgst\":true", 11);
+    play_everywhere(WIRE_FLIP, RETRY ",\"hdgst\":true,\"ddgst\":true", 23);
 }
 
 /* The peer is there and says nothing: found out by keep-alive and command limits. */
