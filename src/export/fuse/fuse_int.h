@@ -84,6 +84,9 @@ struct fexp_req {
 };
 
 /* --- mount.c --- */
+/* A mount on the server's list, opening: who made it has it mounted, or frees it. NULL: no memory.
+ */
+struct fexp_mount *fexp_mount_new(struct fexp_server *srv, const char *dir);
 void fexp_mount_begin_close(struct fexp_mount *m);
 /* The file by its inode number; NULL: gone. */
 struct fexp_file *fexp_file_by_ino(struct fexp_mount *m, uint64_t ino);

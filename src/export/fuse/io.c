@@ -53,6 +53,17 @@ static bool is_full(const struct fexp_mount *m)
     return m->n_inflight >= FEXP_MAX_INFLIGHT || m->inflight_bytes >= FEXP_MAX_INFLIGHT_BYTES;
 }
 
+/* The library believes what a message says of its own length; the kernel never lies. */
+static bool is_whole(const void *msg, size_t n_bytes)
+{
+    const struct fuse_in_header *head = msg;
+    const struct fuse_write_in *write = (const void *)(head + 1);
+    if (n_bytes < sizeof(*head) || head->len != n_bytes)
+        return false;
+    return head->opcode != FUSE_WRITE ||
+           (n_bytes >= FEXP_RX_HEAD && write->size <= n_bytes - FEXP_RX_HEAD);
+}
+
 /* One request; false: stop reading now. */
 static bool rx_one(struct fexp_mount *m)
 {
@@ -74,7 +85,7 @@ static bool rx_one(struct fexp_mount *m)
         rx_poll(m);
         return false;
     }
-    if (n <= 0) { /* ENODEV: unmounted */
+    if (n <= 0 || !is_whole(at, (size_t)n)) { /* ENODEV: unmounted */
         fexp_mount_begin_close(m);
         return false;
     }

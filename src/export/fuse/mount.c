@@ -327,7 +327,7 @@ void fexp_mount_begin_close(struct fexp_mount *m)
     spawn_close(m);
 }
 
-static struct fexp_mount *mount_new(struct fexp_server *srv, const char *dir)
+struct fexp_mount *fexp_mount_new(struct fexp_server *srv, const char *dir)
 {
     struct fexp_mount *m = rt_alloc(sizeof(*m));
     if (!m)
@@ -361,7 +361,7 @@ static int get_mount(struct fexp_server *srv, const char *dir, struct fexp_mount
     if (srv->stopping)
         return ash_err_set(err, ASH_E_CANCELED, dir, "the FUSE server is shutting down");
     m = find_mount(srv, dir);
-    *ret = m ? m : mount_new(srv, dir);
+    *ret = m ? m : fexp_mount_new(srv, dir);
     return *ret ? 0 : ash_err_set(err, ASH_E_NO_MEMORY, dir, "no memory for a mount");
 }
 
