@@ -18,11 +18,12 @@
  * will come back or NVME_HELD_MAX are held already.
  *
  * A write must not come after a newer one because it ran twice. So a change whose connection failed
- * is sent again only when its first self is over: when the controller ended that connection (or its
- * admin queue) itself, when it says that it is disabled, or when its keep-alive timer must have run
- * out, after which it serves nothing of the old association (nvme-tcp.md 3). Not covered: a
- * controller that has ended a connection and still works on a command of it, when the retry goes
- * by another controller of the subsystem; ours then makes a new association of the host wait.
+ * is sent again, by whatever path, only when its first self is over: when the controller says that
+ * it is disabled; when it ended the association itself and has let us in again, which ours does
+ * when nothing of the old one is in a device any more; or when its keep-alive timer must have run
+ * out, after which it serves nothing of the old association (nvme-tcp.md 3). That a controller
+ * hangs up says nothing of what it still works on. Not covered: one that lets us in again while it
+ * does.
  * Source: docs/spec/nvme-tcp.md 10, spdk-jsonrpc.md 10, mayastor-bdev-uris.md 4.2. */
 #ifndef ASH_BDEV_NVME_HOST_H
 #define ASH_BDEV_NVME_HOST_H
@@ -158,7 +159,9 @@ struct nvme_path {
     struct rt_timer bell_timer;
     bool has_rung, timer_fired;
     bool want_stop, want_reset, has_lost_queue, ns_changed, ana_changed, wants_event_request;
+    bool has_served;        /* ios may have been given to it since it was connected */
     bool is_over;           /* what the last connection was given cannot run any more */
+    bool was_hung_up;       /* the controller ended it: not over before it lets us in again */
     uint64_t lost_since_ns; /* 0: it is there */
     /* the first attempt, which whoever attaches waits for */
     bool is_new;

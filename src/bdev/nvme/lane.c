@@ -84,7 +84,8 @@ static bool changes(const struct bdev_io *io)
     return io->type == BDEV_WRITE || io->type == BDEV_WRITE_ZEROES || io->type == BDEV_UNMAP;
 }
 
-/* Its connection has failed, and the controller may not know. It does when its keep-alive timer has
+/* Its connection has failed, and the controller may still be at it, or may not even know. It does
+ * know when its keep-alive timer has
  * run out, which began at the latest when the connection failed; without one it never does. */
 static void mark_unsafe(struct nvme_lane *lane, const struct nvme_path *path, struct bdev_io *io)
 {
@@ -388,7 +389,7 @@ void nvme_lane_io_done(struct nvme_qpair *qp, struct bdev_io *io, uint16_t statu
         if (io->type == BDEV_COMPARE_AND_WRITE) {
             finish(io, -EIO, false);
         } else {
-            if (changes(io) && !qp->is_by_peer)
+            if (changes(io))
                 mark_unsafe(lane, path, io);
             hold(lane, io);
         }

@@ -198,6 +198,8 @@ static int add_queue(void *arg)
 {
     struct queue_call *c = arg;
     struct nvme_qpair *qp = c->path->queues[c->idx];
+    if (c->path->was_hung_up)
+        nvme_lane_is_over(&c->path->group->lanes[c->idx], c->path->idx);
     if (!qp->has_failed) /* else its failure has been told already */
         nvme_lane_add(&c->path->group->lanes[c->idx], qp);
     return 0;
@@ -225,14 +227,18 @@ static int on_lane(struct nvme_path *path, unsigned idx, int (*fn)(void *arg),
     return rt_call_on(path->group->lanes[idx].reactor, "nvme queue", fn, &c);
 }
 
-/* was_up: ios may have been given to it. Those that go out again must not meet their older selves:
- * the controller is asked to end, as long as it can be asked. */
-static void tear_down(struct nvme_path *path, bool was_up) ASH_MAY_WAIT
+/* Ios that go out again must not meet their older selves: the controller is asked to end, as long
+ * as it can be asked. */
+static void tear_down(struct nvme_path *path) ASH_MAY_WAIT
 {
+    bool was_up = path->has_served;
     rt_step("disconnecting");
     int rc = path->admin && (was_up || path->want_stop) ? nvme_admin_end(path, path->want_stop)
                                                         : -ENOTCONN;
-    path->is_over = rc == 0 || (path->admin && path->admin->is_by_peer);
+    path->is_over = rc == 0;
+    path->has_served = false;
+    if (was_up)
+        path->was_hung_up = path->admin && path->admin->is_by_peer;
     for (unsigned i = 0; i < path->group->n_lanes; i++)
         if (path->queues[i])
             on_lane(path, i, close_queue, NULL);
@@ -278,8 +284,12 @@ static int bring_up(struct nvme_path *path, struct ash_err *err) ASH_MAY_WAIT
                          path->opts.subnqn, n_granted, n_lanes, n_granted);
     for (unsigned i = 0; i < n_lanes && rc == 0; i++)
         rc = on_lane(path, i, open_queue, err);
-    for (unsigned i = 0; i < n_lanes && rc == 0; i++)
+    for (unsigned i = 0; i < n_lanes && rc == 0; i++) {
+        path->has_served = true;
         on_lane(path, i, add_queue, NULL);
+    }
+    if (rc == 0)
+        path->was_hung_up = false;
     rt_step("reading namespaces");
     return rc ? rc : nvme_ns_scan(path, err);
 }
@@ -389,14 +399,14 @@ static void live(struct nvme_path *path) ASH_MAY_WAIT
             tell_reset(path, 0);
             serve(path);
             path->lost_since_ns = rt_now_ns();
-            tear_down(path, true);
+            tear_down(path);
             if (path->want_stop)
                 return;
             rt_log(RT_LOG_WARN, "nvme", "'%s' at %s: connection ended; connecting again",
                    path->opts.subnqn, path->opts.address);
             continue;
         }
-        tear_down(path, rc == 0);
+        tear_down(path);
         tell_reset(path, rc ? rc : -ENOTCONN);
         if (path->is_new || path->want_stop) {
             path->first_rc = rc ? rc : -ENOTCONN;

@@ -87,7 +87,7 @@ struct nvme_qpair {
     struct rt_sock *sock;
     uint16_t cntlid;
     bool has_failed;
-    bool is_by_peer; /* the controller ended it: it knows that nothing of it is to be served */
+    bool is_by_peer; /* the controller ended it */
     char why[96];    /* what ended it */
     struct nvme_pdu_rules out_rules, in_rules;
     uint32_t max_h2c_bytes, in_capsule_bytes;

@@ -333,7 +333,7 @@ static void test_refusals(void **state)
 
 /* ------------------------- a change and its older self: two paths to one namespace */
 
-enum loss { FALLS_SILENT, HANGS_UP, ONLY_THE_QUEUE, NEVER_DISABLED };
+enum loss { FALLS_SILENT, HANGS_UP, COMES_BACK, ONLY_THE_QUEUE, NEVER_DISABLED };
 
 struct twice {
     enum loss loss;
@@ -356,8 +356,8 @@ static void first_io(struct fake_conn *c, const struct nvme_sqe *sqe)
     if (t->n_writes[0] + t->n_reads[0] < 2)
         return;
     t->lost_at_ns = rt_now_ns();
-    c->fake->connect_status = NVME_SC_CONNECT_BUSY; /* it does not come back */
-    if (t->loss == HANGS_UP)
+    c->fake->connect_status = NVME_SC_CONNECT_BUSY; /* it does not come back, or later */
+    if (t->loss == HANGS_UP || t->loss == COMES_BACK)
         fake_hang_up(c->fake);
     for (unsigned i = 0; i < c->fake->n_conns && t->loss == FALLS_SILENT; i++)
         c->fake->conns[i].is_deaf = true;
@@ -393,6 +393,17 @@ static void write_task(void *arg)
     rt_event_set(&o->over, 0);
 }
 
+static void come_back_task(void *arg)
+{
+    struct fake *f = arg;
+    struct twice *t = f->user;
+    while (!t->lost_at_ns)
+        rt_sleep_ns(SECOND / 10);
+    rt_sleep_ns(4 * SECOND);
+    f->connect_status = 0;
+    f->io = second_io;
+}
+
 static int body_twice(void *arg)
 {
     struct twice *t = arg;
@@ -413,24 +424,28 @@ static int body_twice(void *arg)
     CHECK(fake_attach(&w, "127.0.1.2", ",\"num_io_queues\":1" LOSS) == 0);
     disk_open(&w, "nn1", &d);
     t->is_armed = true;
+    if (t->loss == COMES_BACK)
+        CHECK(rt_task_spawn("come back", come_back_task, &first) == 0);
     CHECK(rt_task_spawn("write", write_task, &o) == 0);
     CHECK(bdev_read(d.ch, buf, 0, BLOCK) == 0);
     rt_event_wait(&o.over);
     CHECK(o.rc == 0 && t->n_writes[1] == 1 && t->n_reads[1] == 1);
     uint64_t write_ns = t->write_at_ns - t->lost_at_ns, read_ns = t->read_at_ns - t->lost_at_ns;
-    uint64_t limit_ns = t->loss == HANGS_UP ? 0 : 3 * SECOND; /* when it is noticed */
+    bool is_noticed = t->loss == HANGS_UP || t->loss == COMES_BACK;
+    uint64_t limit_ns = is_noticed ? 0 : 3 * SECOND;
     CHECK(read_ns + SECOND / 10 >= limit_ns && read_ns < limit_ns + SECOND, "%llu",
           (unsigned long long)read_ns);
     switch (t->loss) {
-    case HANGS_UP: /* it knows */
-        CHECK(write_ns < SECOND && first.n_disables == 0);
+    case COMES_BACK: /* what it was given before is over, else it would not let us in */
+        CHECK(write_ns >= 4 * SECOND && write_ns < 6 * SECOND, "%llu",
+              (unsigned long long)write_ns);
         break;
     case ONLY_THE_QUEUE: /* asked, and it says so */
         CHECK(first.n_disables == 1 && t->write_at_ns >= first.disabled_at_ns);
         CHECK(write_ns < 4 * SECOND);
         break;
     default: /* when its keep-alive timer has run out */
-        CHECK(write_ns >= 12 * SECOND && write_ns < 16 * SECOND, "%llu",
+        CHECK(write_ns >= limit_ns + 9 * SECOND && write_ns < limit_ns + 13 * SECOND, "%llu",
               (unsigned long long)write_ns);
     }
     disk_close(&d);
