@@ -123,6 +123,24 @@ static void free_count(void **state)
     mkdisk_fini(&d);
 }
 
+/* Clusters at both ends of the data are a volume's to have; the next one is not. */
+static void first_and_last_cluster(void **state)
+{
+    for (uint32_t last = 63; last <= 64; last++) {
+        struct mkdisk d;
+        mkdisk_init(&d, false);
+        mkpage_extents(&d, 2, BASE + 1, 0, (uint32_t[]){1, 2, last}, 3, 3);
+        struct mkpage p = mkpage_begin(&d, 7, BASE + 7, 0);
+        mkpage_flags(&p, 1, 0, 0);
+        mkpage_rle(&p, (uint32_t[]){last - 3, 3}, 1);
+        mkpage_end(&p, NONE);
+        struct lvs_report r = check(&d);
+        assert_int_equal(r.n_by_code[LVS_F_CLUSTER_RANGE], last == 63 ? 0 : 1);
+        lvs_report_fini(&r);
+        mkdisk_fini(&d);
+    }
+}
+
 static void every_code_has_a_test(void **state)
 {
     bool seen[LVS_N_FINDINGS] = {[LVS_F_TOO_DAMAGED] = true, [LVS_F_FREE_COUNT] = true};
@@ -245,7 +263,13 @@ static uint32_t entry_of(struct mkdisk *d, uint32_t root, uint32_t i)
 static void repair_results(void **state)
 {
     struct mkdisk d;
-    struct lvs_report r = repaired(&d, "half_delete_merged", false);
+    fault_named("half_delete_merged")->make((mkdisk_init(&d, false), &d));
+    struct lvs_report r = check(&d);
+    assert_int_equal(volume(&r, "thin")->n_allocated, 2); /* as it will be */
+    lvs_report_fini(&r);
+    mkdisk_fini(&d);
+
+    r = repaired(&d, "half_delete_merged", false);
 
     assert_int_equal(r.n_volumes, 3);
     assert_int_equal(volume(&r, "thin")->parent_id, LVS_NO_BLOB);
@@ -492,6 +516,7 @@ int main(void)
         cmocka_unit_test(every_fault_is_found),
         cmocka_unit_test(too_damaged),
         cmocka_unit_test(free_count),
+        cmocka_unit_test(first_and_last_cluster),
         cmocka_unit_test(every_code_has_a_test),
         cmocka_unit_test(repair_settles_faults),
         cmocka_unit_test(repair_survives_power_cuts),

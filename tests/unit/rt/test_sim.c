@@ -410,6 +410,77 @@ static void nth_io_fails(void **state)
     }
 }
 
+/* ------------------------------------------------------------ files, streams */
+
+static int made_file(void *arg)
+{
+    struct rt_file *f;
+    struct rt_file_info info;
+    assert_int_equal(rt_file_open("/made", 0, &f, NULL), -ENOENT);
+    assert_int_equal(rt_file_open("/made", RT_FILE_CREATE, &f, NULL), 0);
+    assert_int_equal(rt_file_info(f, &info), 0);
+    assert_int_equal(info.size_bytes, 0);
+    rt_file_close(f);
+    assert_int_equal(rt_file_open("/made", RT_FILE_CREATE | RT_FILE_EXCL, &f, NULL), -EEXIST);
+    return 0;
+}
+
+static void a_file_begins_empty(void **state)
+{
+    struct rt *rt = world(1, 1);
+    assert_int_equal(rt_run_task(rt, "maker", made_file, NULL), 0);
+    rt_destroy(rt);
+}
+
+struct listener {
+    struct rt_sock *sock;
+    int64_t res;
+    struct rt_event ended;
+};
+
+static void listen_task(void *arg)
+{
+    struct listener *l = arg;
+    char c;
+    struct rt_op op = {.kind = RT_OP_RECV, .sock = l->sock, .n_iov = 1};
+    op.one_iov = (struct iovec){&c, 1};
+    op.iov = &op.one_iov;
+    l->res = rt_op_wait(&op);
+    rt_event_set(&l->ended, 0);
+}
+
+/* A receive that waits for data ends when either side says that none will come. */
+static int stream_case(void *arg)
+{
+    for (unsigned who = 0; who < 3; who++) {
+        struct listener l = {.res = 1, .ended = RT_EVENT_INIT};
+        struct rt_sock *peer;
+        assert_int_equal(rt_sock_pair(&l.sock, &peer), 0);
+        assert_int_equal(rt_task_spawn("listener", listen_task, &l), 0);
+        rt_sleep_ns(1000000);
+        assert_int_equal(l.res, 1);
+        if (who == 0)
+            rt_sock_shutdown(l.sock);
+        else if (who == 1)
+            rt_sock_shutdown(peer);
+        else
+            rt_sock_close(peer);
+        assert_int_equal(rt_event_wait(&l.ended), 0);
+        assert_true(l.res <= 0);
+        rt_sock_close(l.sock);
+        if (who < 2)
+            rt_sock_close(peer);
+    }
+    return 0;
+}
+
+static void waiting_receives_end(void **state)
+{
+    struct rt *rt = world(1, 1);
+    assert_int_equal(rt_run_task(rt, "streams", stream_case, NULL), 0);
+    rt_destroy(rt);
+}
+
 /* ---------------------------------------------------------------- many worlds */
 
 static int small_life(void *arg)
@@ -456,6 +527,8 @@ int main(void)
         cmocka_unit_test(log_tells_what_can_be_lost),
         cmocka_unit_test(power_cut_leaves_nothing_behind),
         cmocka_unit_test(nth_io_fails),
+        cmocka_unit_test(a_file_begins_empty),
+        cmocka_unit_test(waiting_receives_end),
         cmocka_unit_test(worlds_are_cheap),
     };
     return cmocka_run_group_tests_name("sim", tests, NULL, NULL);
