@@ -268,6 +268,23 @@ static const char *host_os_text(void)
     return text;
 }
 
+static const char *host_node_name(void)
+{
+    static _Thread_local struct utsname u;
+    return uname(&u) ? "unknown" : u.nodename;
+}
+
+static const char *host_uname_text(void)
+{
+    static _Thread_local char text[512];
+    struct utsname u;
+    if (uname(&u))
+        return "unknown";
+    snprintf(text, sizeof(text), "%s %s %s %s %s", u.sysname, u.nodename, u.release, u.version,
+             u.machine);
+    return text;
+}
+
 static uint64_t limit_of(int which)
 {
     struct rlimit lim;
@@ -321,4 +338,6 @@ const struct cli_host host = {
     .max_locked_bytes = host_max_locked_bytes,
     .uring_disabled = host_uring_disabled,
     .os_text = host_os_text,
+    .node_name = host_node_name,
+    .uname_text = host_uname_text,
 };

@@ -7,6 +7,15 @@
 
 /* *ret_what: words for people ("an ext2/3/4 file system"), a literal; NULL: nothing known.
  * 0 or the errno of a read. */
+struct pool_signature {
+    uint32_t offset;
+    uint8_t n_bytes;
+    const char *bytes, *what;
+    const char *name; /* as blkid calls it: "ext4" */
+};
+/* The same with its place; *ret NULL: nothing known. not_lvm: PVs of LVM2 are not looked for. */
+int pool_signature_find(struct bdev_channel *ch, bool not_lvm,
+                        const struct pool_signature **ret) ASH_MAY_WAIT;
 int pool_signature(struct bdev_channel *ch, const char **ret_what) ASH_MAY_WAIT;
 
 #endif

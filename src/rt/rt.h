@@ -290,6 +290,20 @@ int rt_unlink(const char *path) ASH_MAY_WAIT;
 /* Put `from` in the place of `to` (which may exist) in one step, durable when it returns. */
 int rt_rename(const char *from, const char *to) ASH_MAY_WAIT;
 bool rt_path_exists(const char *path) ASH_MAY_WAIT;
+/* The regular files of a folder, in no order. ret_entries: rt_free. The simulator has none. */
+struct rt_dirent {
+    char name[256];
+    int64_t mtime_s; /* since 1970 */
+};
+int rt_list_dir(const char *path, struct rt_dirent **ret_entries, size_t *ret_n,
+                struct ash_err *err) ASH_MAY_WAIT;
+/* A lock file as flock(1) and LVM2 use them: made when it is not there, removed by its last holder.
+ * -EBUSY RT_FILE_BUSY: NO_WAIT, and somebody holds it. In the simulator nobody ever does. */
+struct rt_lock;
+enum { RT_LOCK_SHARED = 1u << 0, RT_LOCK_NO_WAIT = 1u << 1 };
+int rt_lock_take(const char *path, unsigned flags, struct rt_lock **ret_lock,
+                 struct ash_err *err) ASH_MAY_WAIT;
+void rt_lock_drop(struct rt_lock *lock) ASH_MAY_WAIT; /* NULL is fine */
 /* Permission bits of a file, as chmod counts them; 0600 in the simulator. */
 int rt_path_mode(const char *path, unsigned *ret_mode) ASH_MAY_WAIT;
 /* "is_device" for URI defaults: 1 block device, 0 anything else or absent. */

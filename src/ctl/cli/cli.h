@@ -35,6 +35,8 @@ struct cli_host {
     uint64_t (*max_locked_bytes)(void); /* UINT64_MAX: no limit */
     int (*uring_disabled)(void);        /* sysctl kernel.io_uring_disabled; 0 also when absent */
     const char *(*os_text)(void);       /* "Linux 6.1.0 x86_64" */
+    const char *(*node_name)(void);
+    const char *(*uname_text)(void); /* as `uname -snrvm` */
 };
 
 enum cli_exit {

@@ -168,7 +168,7 @@ static int add_device(struct lvmcmd *c, const char *name, bool writable, bool mu
     struct ash_buf uri = {0};
     struct ash_err err = {.reason = ASH_OK};
     char *bdev = NULL;
-    if (lvm_dev_find(c->set, name))
+    if (lvmcmd_dev(c, name))
         return 0;
     if (strstr(name, "://")) {
         ash_buf_str(&uri, name);
@@ -246,6 +246,26 @@ static int open_devices(struct lvmcmd *c)
 
 /* ------------------------------------------------------------------ entry */
 
+/* A change keeps others out: from PVs and names of VGs, then from each VG that is there. What was
+ * read before a lock was held is read again. */
+static int lock_all(struct lvmcmd *c)
+{
+    struct ash_err err = {.reason = ASH_OK};
+    if (!(c->cmd->flags & LVMCMD_C_WRITES) || !c->locks.dir)
+        return 0;
+    int rc = lvm_lock_global(&c->locks, false, &err);
+    if (rc == 0)
+        rc = lvm_set_scan(c->set, &err);
+    ash_list_for_each (l, &c->set->groups)
+        if (rc == 0 && !lvm_group_of(l)->same_name)
+            rc = lvm_lock_vg(&c->locks, lvm_group_of(l)->vg->name, false, &err);
+    if (rc) {
+        lvmcmd_error(c, "Can't get lock: %s", err.text);
+        return LVMCMD_FAILED;
+    }
+    return 0;
+}
+
 static int scan(struct lvmcmd *c)
 {
     struct ash_err err = {.reason = ASH_OK};
@@ -258,6 +278,8 @@ static int scan(struct lvmcmd *c)
         return LVMCMD_INIT;
     }
     int rc = open_devices(c);
+    if (rc == 0)
+        rc = lock_all(c);
     if (rc)
         return rc;
     if (lvm_set_scan(c->set, &err))
@@ -270,9 +292,12 @@ static int scan(struct lvmcmd *c)
 static int run_in_task(void *arg)
 {
     struct lvmcmd *c = arg;
-    int rc = c->cmd->flags & LVMCMD_C_NO_SCAN ? 0 : scan(c);
+    int rc = c->cmd->flags & LVMCMD_C_NO_SCAN ? 0 : lvmcmd_conf_load(c);
+    if (rc == 0 && !(c->cmd->flags & LVMCMD_C_NO_SCAN))
+        rc = scan(c);
     if (rc == 0)
         rc = c->cmd->run(c);
+    lvm_unlock_all(&c->locks);
     lvm_set_free(c->set);
     ash_engine_destroy(c->engine);
     if (flush(c) && rc == 0)

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "ctl/cli/cli.h"
 #include "engine/engine.h"
-#include "pool/lvm/set.h"
+#include "pool/lvm/update.h"
 
 enum lvmcmd_exit {
     LVMCMD_OK = 0,
@@ -42,15 +42,17 @@ struct lvmcmd_opt {
     enum lvmcmd_arg arg;
     const char *help;
 };
-extern const struct lvmcmd_opt lvmcmd_opts[];                          /* ends with a NULL name */
-const struct lvmcmd_opt *lvmcmd_opt_named(const char *name, size_t n); /* NULL */
+extern const struct lvmcmd_opt lvmcmd_opts[]; /* ends with a NULL name */
+/* By a word of a command's list, without its letter. NULL. */
+const struct lvmcmd_opt *lvmcmd_opt_named(const char *word, size_t n);
 
 struct lvmcmd_cmd {
     const char *name;
     const char *args; /* for people */
     unsigned n_args_min, n_args_max;
     unsigned flags;
-    const char *opts; /* "name n:name ...": with or without a letter, of lvmcmd_opts */
+    const char *opts; /* "name n:name name= ...": with or without a letter, of lvmcmd_opts; with '='
+                       * the one of that name that takes a value */
     const char *brief;
     int (*run)(struct lvmcmd *c); /* exit code */
 };
@@ -85,8 +87,14 @@ struct lvmcmd {
     struct ash_buf out;
     struct ash_engine *engine;
     struct lvm_set *set;
-    struct lvm_arena arena; /* configuration */
-    struct lvm_cfg *config; /* --config; NULL */
+    struct lvm_arena arena;  /* configuration */
+    struct lvm_cfg *config;  /* --config; NULL */
+    struct lvm_cfg *conf[2]; /* lvmlocal.conf, lvm.conf of $LVM_SYSTEM_DIR; NULL */
+    /* for commands that change something: */
+    struct lvm_writer writer;
+    struct lvm_backups backups;
+    struct lvm_locks locks;
+    const char *system_id; /* of this host; NULL */
     struct lvmcmd_units units;
     bool yes, test, quiet;
     unsigned force, n_writes;
@@ -116,6 +124,65 @@ size_t lvmcmd_opt_count(const struct lvmcmd *c, const char *name);
 /* A size in bytes; dflt_unit 'm' or 'k'. */
 bool lvmcmd_parse_size(const char *text, char dflt_unit, uint64_t *ret_bytes);
 
+/* --- conf.c: settings --- */
+/* Read lvm.conf and set up what depends on it. 0 or an exit code. */
+int lvmcmd_conf_load(struct lvmcmd *c);
+/* "section/key": of --config, lvmlocal.conf, lvm.conf, or the default. */
+const char *lvmcmd_conf_str(struct lvmcmd *c, const char *path, const char *dflt);
+uint64_t lvmcmd_conf_u64(struct lvmcmd *c, const char *path, uint64_t dflt);
+
+/* --- change.c: what changes have in common --- */
+enum {
+    LVMCMD_ALLOW_MISSING = 1u << 0,
+    LVMCMD_ALLOW_EXPORTED = 1u << 1,
+    LVMCMD_ALLOW_UNKNOWN = 1u << 2,
+    LVMCMD_NO_ARCHIVE = 1u << 3,
+};
+/* May the command change this VG? Then its archive is written. 0 or an exit code, printed. */
+int lvmcmd_begin(struct lvmcmd *c, struct lvm_group *g, unsigned allow);
+/* The VG of that name, ready to be changed; NULL: printed. */
+struct lvm_group *lvmcmd_vg_to_change(struct lvmcmd *c, const char *name, unsigned allow);
+/* Write the VG, then its backup. 0 or an exit code, printed. */
+int lvmcmd_commit(struct lvmcmd *c, struct lvm_vg *vg);
+/* fn for each VG that the arguments (from the first on; "@tag") or -S name; all, when there are
+ * none and that is allowed. The worst exit code. */
+int lvmcmd_each_vg(struct lvmcmd *c, size_t first, bool all_is_fine,
+                   int (*fn)(struct lvmcmd *c, struct lvm_group *g));
+/* The device that people call so, by path too; NULL. */
+struct lvm_dev *lvmcmd_dev(struct lvmcmd *c, const char *name);
+/* Its VG; NULL: an orphan or no PV. */
+struct lvm_group *lvmcmd_group_of(struct lvmcmd *c, const struct lvm_dev *dev);
+/* Tags of --addtag and --deltag. False: none were given. */
+bool lvmcmd_change_tags(struct lvmcmd *c, struct lvm_vg *vg, struct lvm_str **tags);
+int lvmcmd_usage(struct lvmcmd *c, const char *fmt, ...) ASH_PRINTF(2, 3); /* LVMCMD_USAGE */
+/* An option's number, size in bytes, y or n; the default when it is not given. */
+uint64_t lvmcmd_opt_u64(struct lvmcmd *c, const char *name, uint64_t dflt);
+uint64_t lvmcmd_opt_size(struct lvmcmd *c, const char *name, char unit, uint64_t dflt);
+bool lvmcmd_opt_yes(struct lvmcmd *c, const char *name, bool dflt);
+
+/* --- cmd_vg.c: values that several commands take --- */
+bool lvmcmd_name_ok(struct lvmcmd *c, const char *name); /* of a VG; false: printed why */
+/* 0 or an exit code, printed. */
+int lvmcmd_extent_size(struct lvmcmd *c, uint64_t bytes, uint32_t *ret_sectors);
+struct lvmcmd_copies_wanted {
+    uint32_t n; /* 0: as many as there are */
+    bool all;   /* those that are ignored too */
+};
+bool lvmcmd_copies(const char *text, struct lvmcmd_copies_wanted *ret);
+void lvmcmd_remove_backup(struct lvmcmd *c, const char *vg_name);
+
+/* --- pvmake.c: devices become PVs --- */
+/* Options of pvcreate, which vgcreate and vgextend share. 0 or an exit code. */
+int lvmcmd_pv_opts(struct lvmcmd *c, struct lvm_pv_opts *opts);
+/* May the device become a PV, or (joins) enter a VG? Asks about what is on it. 0 or an exit code,
+ * printed. */
+int lvmcmd_pv_check(struct lvmcmd *c, const char *name, bool joins, struct lvm_dev **ret_dev);
+/* Make it one; prints so. */
+int lvmcmd_pv_make(struct lvmcmd *c, struct lvm_dev *dev, const struct lvm_pv_opts *opts);
+/* The device joins the VG, made a PV first when it is none. */
+int lvmcmd_pv_join(struct lvmcmd *c, struct lvm_vg *vg, struct lvm_dev *dev,
+                   const struct lvm_pv_opts *opts);
+
 /* --- units.c --- */
 bool lvmcmd_units_parse(const char *text, struct lvmcmd_units *u);
 /* The size as reports show it. */
@@ -139,5 +206,18 @@ int lvmcmd_lvscan(struct lvmcmd *c);
 int lvmcmd_segtypes(struct lvmcmd *c);
 int lvmcmd_version(struct lvmcmd *c);
 int lvmcmd_help_cmd(struct lvmcmd *c);
+int lvmcmd_pvcreate(struct lvmcmd *c);
+int lvmcmd_pvremove(struct lvmcmd *c);
+int lvmcmd_pvchange(struct lvmcmd *c);
+int lvmcmd_pvresize(struct lvmcmd *c);
+int lvmcmd_vgcreate(struct lvmcmd *c);
+int lvmcmd_vgremove(struct lvmcmd *c);
+int lvmcmd_vgextend(struct lvmcmd *c);
+int lvmcmd_vgreduce(struct lvmcmd *c);
+int lvmcmd_vgchange(struct lvmcmd *c);
+int lvmcmd_vgrename(struct lvmcmd *c);
+int lvmcmd_vgexport(struct lvmcmd *c);
+int lvmcmd_vgimport(struct lvmcmd *c);
+int lvmcmd_vgck(struct lvmcmd *c);
 
 #endif

@@ -79,10 +79,13 @@ static bool valid(const struct lvmcmd_opt *opt, const char *text)
 
 /* ---------------------------------------------------------------- options */
 
-const struct lvmcmd_opt *lvmcmd_opt_named(const char *name, size_t n)
+const struct lvmcmd_opt *lvmcmd_opt_named(const char *word, size_t n)
 {
+    bool takes_value = n && word[n - 1] == '=';
+    n -= takes_value;
     for (const struct lvmcmd_opt *o = lvmcmd_opts; o->name; o++)
-        if (strlen(o->name) == n && strncmp(o->name, name, n) == 0)
+        if (strlen(o->name) == n && strncmp(o->name, word, n) == 0 &&
+            !(takes_value && o->arg == LVMCMD_FLAG))
             return o;
     return NULL;
 }
@@ -97,10 +100,11 @@ static const struct lvmcmd_opt *opt_in(const char *list, char letter, const char
         size_t n_word = strcspn(list, " ");
         char own = n_word > 1 && list[1] == ':' ? list[0] : '\0';
         const char *word = own ? list + 2 : list;
-        size_t n_name = n_word - (own ? 2 : 0);
+        size_t n_own = n_word - (own ? 2 : 0);
+        size_t n_name = n_own - (n_own && word[n_own - 1] == '=');
         bool fits = letter ? own == letter : n_name >= n && strncmp(word, name, n) == 0;
         if (fits) {
-            const struct lvmcmd_opt *opt = lvmcmd_opt_named(word, n_name);
+            const struct lvmcmd_opt *opt = lvmcmd_opt_named(word, n_own);
             if (!letter && n_name == n) {
                 *n_found = 1;
                 return opt;

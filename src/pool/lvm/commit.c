@@ -121,6 +121,55 @@ static bool is_usable(const struct lvm_pv *pv, const struct lvm_mda *mda)
     return !mda->copy || pv->is_moved || lvm_id_equal(&mda->copy->id, &pv->vg->id);
 }
 
+/* 8: of the areas that can be used, some do not have to be. */
+static size_t find_areas(struct lvm_vg *vg, const struct lvm_dev *but, bool ignored,
+                         struct lvm_mda **areas, size_t n_max)
+{
+    size_t n = 0;
+    ash_list_for_each (l, &vg->pvs) {
+        struct lvm_pv *pv = lvm_pv_of(l);
+        for (size_t i = 0; pv->dev && pv->dev != but && i < pv->dev->label.n_mdas; i++)
+            if (is_usable(pv, &pv->dev->mdas[i]) && pv->dev->mdas[i].ignored == ignored &&
+                n < n_max)
+                areas[n++] = &pv->dev->mdas[i];
+    }
+    return n;
+}
+
+void lvm_vg_use_all_areas(struct lvm_vg *vg)
+{
+    struct lvm_mda *area;
+    while (find_areas(vg, NULL, true, &area, 1))
+        area->ignored = false;
+}
+
+void lvm_vg_use_some_area(struct lvm_vg *vg, const struct lvm_dev *but)
+{
+    struct lvm_mda *area;
+    if (find_areas(vg, but, false, &area, 1) == 0 && find_areas(vg, but, true, &area, 1))
+        area->ignored = false;
+}
+
+/* Exactly metadata_copies areas in use, or all when there are fewer; which ones is left to chance.
+ */
+static int balance_areas(struct lvm_vg *vg, struct ash_err *err)
+{
+    size_t n_max = vg->n_pvs * LVM_MDA_MAX + 1;
+    struct lvm_mda **list = rt_alloc(n_max * sizeof(struct lvm_mda *));
+    if (!list)
+        return ash_err_set(err, ASH_E_NO_MEMORY, vg->name, "no memory to write VG '%s'", vg->name);
+    for (;;) {
+        size_t n_used = find_areas(vg, NULL, false, list, n_max);
+        bool more = n_used < vg->metadata_copies;
+        size_t n = n_used == vg->metadata_copies ? 0 : find_areas(vg, NULL, more, list, n_max);
+        if (n == 0)
+            break;
+        list[rt_random_u64() % n]->ignored = !more;
+    }
+    rt_free(list);
+    return 0;
+}
+
 static int choose_area(struct lvm_update *u, struct lvm_dev *dev, struct lvm_mda *mda,
                        struct ash_err *err)
 {
@@ -149,7 +198,9 @@ static int choose_area(struct lvm_update *u, struct lvm_dev *dev, struct lvm_mda
 static int choose_areas(struct lvm_update *u, struct ash_err *err)
 {
     size_t n_used = 0;
-    int rc = 0;
+    int rc = u->vg->metadata_copies ? balance_areas(u->vg, err) : 0;
+    if (rc)
+        return rc;
     u->areas = rt_alloc((u->vg->n_pvs * LVM_MDA_MAX + 1) * sizeof(*u->areas));
     if (!u->areas)
         return ash_err_set(err, ASH_E_NO_MEMORY, u->vg->name, "no memory to write VG '%s'",

@@ -79,7 +79,12 @@ static int place_first(struct layout *l, bool is_fixed, struct lvm_extent_bytes 
         end = l->limit;
     else if (end > l->limit && l->limit > 2 * l->align + l->offset)
         end = round_down(l->limit - 2 * l->align - l->offset, l->align) + l->offset;
-    if (end > l->limit || end < LVM_MDA_START + LVM_MDA_BYTES_MIN)
+    if (end <= l->limit && end < LVM_MDA_START + LVM_MDA_BYTES_MIN)
+        return ash_err_set(err, ASH_E_LVM_PV_LAYOUT, l->dev_name,
+                           "Metadata area size too small: %" PRIu64 " bytes. It must be at least "
+                           "%u bytes.",
+                           end - ASH_MIN(end, (uint64_t)LVM_MDA_START), LVM_MDA_BYTES_MIN);
+    if (end > l->limit)
         return no_room(l, "a metadata area", err);
     *mda = (struct lvm_extent_bytes){LVM_MDA_START, end - LVM_MDA_START};
     return 0;
@@ -91,11 +96,6 @@ static int check_opts(const struct lvm_pv_opts *opts, const struct layout *l, st
         return ash_err_set(err, ASH_E_LVM_PV_SIZE, l->dev_name,
                            "'%s': %" PRIu64 " bytes are less than the %u that a PV needs",
                            l->dev_name, l->size, LVM_PV_BYTES_MIN);
-    if (opts->mda_bytes && opts->mda_bytes < LVM_MDA_BYTES_MIN)
-        return ash_err_set(err, ASH_E_LVM_PV_LAYOUT, l->dev_name,
-                           "Metadata area size too small: %" PRIu64 " bytes. It must be at least "
-                           "%u bytes.",
-                           opts->mda_bytes, LVM_MDA_BYTES_MIN);
     if (l->offset > l->align || l->align % LVM_SECTOR_BYTES || l->offset % LVM_SECTOR_BYTES ||
         l->align > l->size || l->size - l->align < l->offset)
         return ash_err_set(err, ASH_E_LVM_PV_LAYOUT, l->dev_name,
@@ -191,6 +191,21 @@ static int write_empty_mdas(struct lvm_dev *dev, struct ash_err *err)
     if (rc == 0 && (rc = bdev_flush(dev->ch)))
         rc = failed(dev, rc, "a metadata area", dev->mdas[0].start, err);
     return rc;
+}
+
+int lvm_mda_move(struct lvm_dev *dev, size_t idx, const struct lvm_extent_bytes *to,
+                 struct ash_err *err)
+{
+    struct lvm_mda moved = {
+        .start = to->offset, .size = to->size, .ignored = dev->mdas[idx].ignored};
+    int rc = write_empty_mda(dev, &moved, err);
+    if (rc == 0 && (rc = bdev_flush(dev->ch)))
+        rc = failed(dev, rc, "a metadata area", to->offset, err);
+    if (rc)
+        return rc;
+    dev->mdas[idx] = moved;
+    dev->label.mdas[idx] = *to;
+    return 0;
 }
 
 /* The sectors where labels may be: the PV's own in its place, no other; the rest zeroes or (keep)

@@ -320,6 +320,20 @@ struct lvm_group *lvm_set_give_vg(struct lvm_set *set, struct lvm_vg *vg)
     return new_group(set, vg);
 }
 
+void lvm_set_forget_vg(struct lvm_set *set, struct lvm_group *g)
+{
+    ash_list_for_each (l, &set->devs) {
+        struct lvm_dev *dev = lvm_dev_of(l);
+        if (dev->outdated == g)
+            dev->outdated = NULL;
+        for (size_t i = 0; i < LVM_MDA_MAX; i++)
+            if (dev->mdas[i].group == g)
+                dev->mdas[i].group = NULL;
+    }
+    ash_list_remove(&g->link);
+    rt_free(g);
+}
+
 static bool is_better_duplicate(const struct lvm_dev *a, const struct lvm_dev *b,
                                 const struct lvm_pv *pv)
 {

@@ -50,6 +50,9 @@ int lvm_pv_create(struct lvm_dev *dev, const struct lvm_pv_opts *opts,
                   struct ash_err *err) ASH_MAY_WAIT;
 /* The same with the layout that its label has now: a PV that left its VG. */
 int lvm_pv_make_orphan(struct lvm_dev *dev, struct ash_err *err) ASH_MAY_WAIT;
+/* An area begins anew, empty, at another place; dev->label says so when it is written next. */
+int lvm_mda_move(struct lvm_dev *dev, size_t idx, const struct lvm_extent_bytes *to,
+                 struct ash_err *err) ASH_MAY_WAIT;
 /* Write dev->label over the one that is there, and make it durable. */
 int lvm_label_write(struct lvm_dev *dev, struct ash_err *err) ASH_MAY_WAIT;
 /* Take all labels away. */
@@ -57,10 +60,49 @@ int lvm_label_wipe(struct lvm_dev *dev, struct ash_err *err) ASH_MAY_WAIT;
 /* Extents of that size between pe_start and the second area. */
 uint32_t lvm_pe_count(const struct lvm_label *label, uint64_t size_bytes, uint32_t extent_sectors);
 
+/* --------------------------------------------------------- locks (lock.c) */
+
+/* As lvm2 on the same host takes them (18.1). Order: the global one, then VGs by name. */
+struct lvm_locks {
+    const char *dir; /* NULL: none are taken */
+    bool no_wait;    /* -EBUSY RT_FILE_BUSY instead of waiting */
+    struct rt_lock **held;
+    size_t n_held;
+};
+int lvm_lock_global(struct lvm_locks *locks, bool shared, struct ash_err *err) ASH_MAY_WAIT;
+int lvm_lock_vg(struct lvm_locks *locks, const char *vg_name, bool shared,
+                struct ash_err *err) ASH_MAY_WAIT;
+void lvm_unlock_all(struct lvm_locks *locks) ASH_MAY_WAIT;
+
+/* ----------------------------------------------------- backups (backup.c) */
+
+/* Where files with texts of VGs go (17). */
+struct lvm_backups {
+    const char *backup_dir, *archive_dir; /* NULL: none are written */
+    uint64_t retain_min, retain_days;     /* archives beyond both go */
+};
+/* A file with the VG's text, replaced in one step. */
+int lvm_file_write(const char *path, const struct lvm_vg *vg, struct lvm_writer *writer,
+                   const char *description, struct ash_err *err) ASH_MAY_WAIT;
+/* The VG as it is now: after a change / before one. */
+int lvm_backup(const struct lvm_backups *b, const struct lvm_vg *vg, struct lvm_writer *writer,
+               struct ash_err *err) ASH_MAY_WAIT;
+int lvm_archive(const struct lvm_backups *b, const struct lvm_vg *vg, struct lvm_writer *writer,
+                struct ash_err *err) ASH_MAY_WAIT;
+/* Is that the name of an archive of this VG ("vg_00012-1234567.vg")? Its number then. */
+bool lvm_archive_name(const char *file, const char *vg_name, uint64_t *ret_idx);
+
 /* --------------------------------------------------------- VGs (commit.c) */
 
 /* The set owns a VG that is not on its disks yet. NULL: no memory, and the VG is freed. */
 struct lvm_group *lvm_set_give_vg(struct lvm_set *set, struct lvm_vg *vg);
+/* The VG is not on the disks any more; its memory stays until the next scan. */
+void lvm_set_forget_vg(struct lvm_set *set, struct lvm_group *g);
+
+/* Which areas the next update uses (8). All; or, when none but those of `but` would be in use, one
+ * more. What metadata_copies asks for, the update itself sees to. */
+void lvm_vg_use_all_areas(struct lvm_vg *vg);
+void lvm_vg_use_some_area(struct lvm_vg *vg, const struct lvm_dev *but);
 
 struct lvm_policy {
     const char *system_id; /* of this host; NULL: none */

@@ -5,6 +5,8 @@
 #include "pool/lvm/update.h"
 #include "pool/pool.h"
 
+#include <utime.h>
+
 enum { N_DEVS = 3, DEV_BYTES = 16 << 20 };
 
 struct lt {
@@ -160,7 +162,7 @@ static void bad_layouts(void **state)
         enum ash_reason want;
     } cases[] = {
         {(2 << 20) - 512, 0, 0, 0, 0, 1, ASH_E_LVM_PV_SIZE},
-        {4 << 20, 0, 0, 32767, 0, 1, ASH_E_LVM_PV_LAYOUT},      /* area too small */
+        {4 << 20, 4096, 0, 28672, 0, 1, ASH_E_LVM_PV_LAYOUT},   /* area too small */
         {4 << 20, 65536, 131072, 0, 0, 1, ASH_E_LVM_PV_LAYOUT}, /* offset beyond alignment */
         {4 << 20, 65536 + 1, 0, 0, 0, 1, ASH_E_LVM_PV_LAYOUT},  /* no sectors */
         {4 << 20, 1 << 30, 0, 0, 0, 1, ASH_E_LVM_PV_LAYOUT},    /* larger than the device */
@@ -454,15 +456,131 @@ static void missing(void **state)
     run(missing_in);
 }
 
+/* ---------------------------------------------------------- locks, backups */
+
+static char folder[64];
+
+/* Two holders, as two processes would be: flock is of the open file. */
+static void locks_in(struct lt *t)
+{
+    struct lvm_locks a = {.dir = folder, .no_wait = true}, b = {.dir = folder, .no_wait = true};
+    struct ash_err err = {0};
+    char path[128];
+    (void)t;
+    CHECK_INT(lvm_lock_global(&a, false, &err), 0);
+    CHECK_INT(lvm_lock_global(&b, true, &err), -EBUSY);
+    CHECK_INT(err.reason, ASH_E_RT_FILE_BUSY);
+    CHECK_INT(lvm_lock_vg(&a, "vg", true, NULL), 0);
+    CHECK_INT(lvm_lock_vg(&b, "vg", true, NULL), 0); /* both read */
+    CHECK_INT(lvm_lock_vg(&b, "other", false, NULL), 0);
+    CHECK_INT(lvm_lock_vg(&a, "other", false, NULL), -EBUSY);
+    snprintf(path, sizeof(path), "%s/V_vg", folder);
+    CHECK(rt_path_exists(path));
+    lvm_unlock_all(&a);
+    CHECK(rt_path_exists(path)); /* b holds it */
+    CHECK_INT(lvm_lock_vg(&a, "vg", false, NULL), -EBUSY);
+    lvm_unlock_all(&b);
+    CHECK(!rt_path_exists(path)); /* the last one removed it */
+    CHECK_INT(lvm_lock_vg(&a, "vg", false, NULL), 0);
+    lvm_unlock_all(&a);
+    struct lvm_locks none = {0};
+    CHECK_INT(lvm_lock_global(&none, false, NULL), 0);
+    CHECK_INT(none.n_held, 0);
+}
+
+static int archives(struct rt_dirent **entries, size_t *n)
+{
+    size_t n_found = 0;
+    uint64_t idx;
+    CHECK_INT(rt_list_dir(folder, entries, n, NULL), 0);
+    for (size_t i = 0; i < *n; i++)
+        n_found += lvm_archive_name((*entries)[i].name, "vg", &idx);
+    return (int)n_found;
+}
+
+static void backups_in(struct lt *t)
+{
+    struct lvm_backups b = {folder, folder, .retain_min = 3, .retain_days = 1};
+    struct lvm_group *g = make_vg(t, 1, 1);
+    struct rt_dirent *entries;
+    struct lvm_vg *vg;
+    char path[512], *text;
+    size_t n;
+    CHECK_INT(lvm_backup(&b, g->vg, &t->writer, NULL), 0);
+    snprintf(path, sizeof(path), "%s/vg", folder);
+    CHECK_INT(rt_read_text(path, 1 << 20, &text, &n, NULL), 0);
+    CHECK_INT(lvm_vg_parse(text, n, "backup", &vg, NULL), 0);
+    CHECK(lvm_id_equal(&vg->id, &g->vg->id));
+    CHECK_STR(vg->description, "Created *after* executing 'test'");
+    lvm_vg_free(vg);
+    rt_free(text);
+    for (int i = 0; i < 5; i++)
+        CHECK_INT(lvm_archive(&b, g->vg, &t->writer, NULL), 0);
+    CHECK_INT(archives(&entries, &n), 5); /* all are young */
+    for (size_t i = 0; i < n; i++) {
+        struct utimbuf old = {0, 0};
+        snprintf(path, sizeof(path), "%s/%s", folder, entries[i].name);
+        CHECK_INT(utime(path, &old), 0);
+    }
+    rt_free(entries);
+    CHECK_INT(lvm_archive(&b, g->vg, &t->writer, NULL), 0);
+    CHECK_INT(archives(&entries, &n), 4); /* the new one, and the three that are kept at least */
+    for (size_t i = 0; i < n; i++)
+        CHECK(strncmp(entries[i].name, "vg_00000-", 9) != 0 &&
+              strncmp(entries[i].name, "vg_00001-", 9) != 0);
+    rt_free(entries);
+    t->writer.is_test = true;
+    CHECK_INT(lvm_archive(&b, g->vg, &t->writer, NULL), 0);
+    CHECK_INT(archives(&entries, &n), 4);
+    rt_free(entries);
+}
+
+static void in_folder(void (*fn)(struct lt *t))
+{
+    char command[96];
+    snprintf(folder, sizeof(folder), "/tmp/lvm-update-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    run(fn);
+    snprintf(command, sizeof(command), "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void locks(void **state)
+{
+    in_folder(locks_in);
+}
+
+static void backups(void **state)
+{
+    in_folder(backups_in);
+}
+
+static void archive_names(void **state)
+{
+    uint64_t idx = 0;
+    assert_true(lvm_archive_name("vg_00012-228618148.vg", "vg", &idx));
+    assert_int_equal(idx, 12);
+    assert_true(lvm_archive_name("vg_123456-1.vg", "vg", &idx));
+    assert_int_equal(idx, 123456);
+    assert_false(lvm_archive_name("vg_00012-228618148.vg", "v", &idx));
+    assert_false(lvm_archive_name("vg_0012-1.vg", "vg", &idx));
+    assert_false(lvm_archive_name("vg_00012-1x.vg", "vg", &idx));
+    assert_false(lvm_archive_name("vg_00012.vg", "vg", &idx));
+    assert_false(lvm_archive_name("vg_x_00012-1.vg", "vg", &idx));
+    assert_true(lvm_archive_name("vg_x_00012-1.vg", "vg_x", &idx));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layouts),    cmocka_unit_test(bad_layouts),
-        cmocka_unit_test(pv_life),    cmocka_unit_test(pv_keeps_head),
-        cmocka_unit_test(vg_life),    cmocka_unit_test(vg_test_mode),
-        cmocka_unit_test(vg_reverts), cmocka_unit_test(vg_too_large),
-        cmocka_unit_test(vg_ignores), cmocka_unit_test(vg_leaves_others),
-        cmocka_unit_test(refusals),   cmocka_unit_test(missing),
+        cmocka_unit_test(layouts),       cmocka_unit_test(bad_layouts),
+        cmocka_unit_test(pv_life),       cmocka_unit_test(pv_keeps_head),
+        cmocka_unit_test(vg_life),       cmocka_unit_test(vg_test_mode),
+        cmocka_unit_test(vg_reverts),    cmocka_unit_test(vg_too_large),
+        cmocka_unit_test(vg_ignores),    cmocka_unit_test(vg_leaves_others),
+        cmocka_unit_test(refusals),      cmocka_unit_test(missing),
+        cmocka_unit_test(locks),         cmocka_unit_test(backups),
+        cmocka_unit_test(archive_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
