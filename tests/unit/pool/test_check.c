@@ -123,6 +123,33 @@ static void free_count(void **state)
     mkdisk_fini(&d);
 }
 
+/* What names an external device: as text, or all of it as numbers when one byte cannot be shown. */
+static void esnap_ids(void **state)
+{
+    static const struct {
+        const char *id, *shown;
+    } rows[] = {{"a-b", "a-b"},
+                {"\x01"
+                 "bc",
+                 "016263"},
+                {"bc\x7f", "62637f"},
+                {"~ ", "~ "}};
+    for (size_t i = 0; i < ASH_N_ELEMS(rows); i++) {
+        struct mkdisk d;
+        mkdisk_init(&d, false);
+        struct mkpage p = mkpage_begin(&d, 7, BASE + 7, 0);
+        mkpage_flags(&p, 9, 0, 0);
+        mkpage_names(&p, "rle", 4);
+        mkpage_xattr(&p, true, "EXTSNAP", rows[i].id, strlen(rows[i].id) + 1);
+        mkpage_rle(&p, (uint32_t[]){0, 6}, 1);
+        mkpage_end(&p, NONE);
+        struct lvs_report r = check(&d);
+        assert_string_equal(volume(&r, "rle")->esnap_id, rows[i].shown);
+        lvs_report_fini(&r);
+        mkdisk_fini(&d);
+    }
+}
+
 /* Clusters at both ends of the data are a volume's to have; the next one is not. */
 static void first_and_last_cluster(void **state)
 {
@@ -280,6 +307,34 @@ static void repair_results(void **state)
     assert_int_equal(r.n_repaired, 1);
     assert_true(r.clean);
     lvs_report_fini(&r);
+    mkdisk_fini(&d);
+
+    /* a snapshot with another clone is not deleted, whatever its mark says: both keep what they
+     * have */
+    mkdisk_init(&d, false);
+    fault_named("half_delete_merged")->make(&d);
+    struct mkpage p = mkpage_begin(&d, 7, BASE + 7, 0);
+    mkpage_flags(&p, 1, 0, 0);
+    mkpage_names(&p, "rle", 4);
+    mkpage_id_xattr(&p, "SNAP", BASE + 5);
+    mkpage_rle(&p, (uint32_t[]){0, 6}, 1);
+    mkpage_end(&p, NONE);
+    r = check(&d);
+    assert_non_null(volume(&r, "snap"));
+    assert_true(r.n_by_code[LVS_F_CLUSTER_CROSSLINK] > 0);
+    assert_int_equal(volume(&r, "thin")->parent_id, BASE + 5);
+    lvs_report_fini(&r);
+    mkdisk_fini(&d);
+
+    /* the page that a rewritten map leaves behind is erased */
+    mkdisk_init(&d, false);
+    fault_named("extpage_tail")->make(&d);
+    uint32_t old = 2;
+    struct lvs_check_dev dev = mkdisk_dev(&d);
+    assert_int_equal(lvs_check_repair(&dev, NULL, &r), 0);
+    lvs_report_fini(&r);
+    for (uint32_t i = 0; i < 4096; i++)
+        assert_int_equal(((const uint8_t *)mkdisk_page(&d, old))[i], 0);
     mkdisk_fini(&d);
 
     r = repaired(&d, "half_snapshot_after", false);
@@ -517,6 +572,7 @@ int main(void)
         cmocka_unit_test(too_damaged),
         cmocka_unit_test(free_count),
         cmocka_unit_test(first_and_last_cluster),
+        cmocka_unit_test(esnap_ids),
         cmocka_unit_test(every_code_has_a_test),
         cmocka_unit_test(repair_settles_faults),
         cmocka_unit_test(repair_survives_power_cuts),
