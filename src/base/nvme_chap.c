@@ -45,17 +45,17 @@ static int bad_key(const char *name, const char *what, struct ash_err *err)
     return ash_err_set(err, ASH_E_NVME_KEY, name, "key '%s': %s", name, what);
 }
 
-int nvme_chap_key_parse(const char *text, const char *name, struct nvme_chap_key *ret_key,
-                        struct ash_err *err)
+int nvme_key_parse(const char *head, const char *text, const char *name,
+                   struct nvme_chap_key *ret_key, struct ash_err *err)
 {
-    static const char head[] = "DHHC-1:";
     struct nvme_chap_key key = {0};
     uint8_t raw[NVME_CHAP_KEY_MAX + 4];
     size_t n = strlen(text);
     while (n && (text[n - 1] == '\n' || text[n - 1] == '\r' || text[n - 1] == ' '))
         n--;
-    if (n > NVME_CHAP_SECRET_MAX || n < sizeof(head) + 4 || strncmp(text, head, strlen(head)) != 0)
-        return bad_key(name, "it does not begin with DHHC-1:", err);
+    if (n > NVME_CHAP_SECRET_MAX || n < strlen(head) + 5 || strncmp(text, head, strlen(head)) != 0)
+        return ash_err_set(err, ASH_E_NVME_KEY, name, "key '%s': it does not begin with %s", name,
+                           head);
     const char *p = text + strlen(head);
     if (p[0] != '0' || p[1] < '0' || p[1] > '3' || p[2] != ':')
         return bad_key(name, "its hash must be 00, 01, 02 or 03", err);
@@ -74,6 +74,12 @@ int nvme_chap_key_parse(const char *text, const char *name, struct nvme_chap_key
     OPENSSL_cleanse(raw, sizeof(raw));
     *ret_key = key;
     return 0;
+}
+
+int nvme_chap_key_parse(const char *text, const char *name, struct nvme_chap_key *ret_key,
+                        struct ash_err *err)
+{
+    return nvme_key_parse("DHHC-1:", text, name, ret_key, err);
 }
 
 /* --------------------------------------------------------------- computation */

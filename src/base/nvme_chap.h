@@ -43,6 +43,9 @@ struct nvme_chap_key {
     uint8_t bytes[NVME_CHAP_KEY_MAX];
 };
 
+/* Any key of that form, after head. As nvme_chap_key_parse. */
+int nvme_key_parse(const char *head, const char *text, const char *name,
+                   struct nvme_chap_key *ret_key, struct ash_err *err);
 /* Blanks and a newline at the end do not count. -EINVAL NVME_KEY; the text is never shown. */
 int nvme_chap_key_parse(const char *text, const char *name, struct nvme_chap_key *ret_key,
                         struct ash_err *err);
