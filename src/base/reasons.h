@@ -72,9 +72,11 @@ X(NVME_HOST_REFUSED, EACCES, "the remote subsystem does not let this host in",
   "add the host NQN to the subsystem's allowed hosts, or give another with hostnqn")
 X(NVME_AUTH, EACCES, "the remote subsystem and this host have not proven themselves to each other",
   "give both the same DH-HMAC-CHAP keys (keyring_file_add_key; dhchap_key, dhchap_ctrlr_key)")
+X(NVME_TLS, EACCES, "there is no TLS connection to the remote controller",
+  "give both sides the same key (keyring_file_add_key; psk), and its listener secure_channel")
 X(NVME_KEY, EINVAL, "a key cannot be used",
-  "put 'DHHC-1:...' (`nvme gen-dhchap-key` makes one) in a file with mode 600 and name it with "
-  "keyring_file_add_key")
+  "put 'DHHC-1:...' (`nvme gen-dhchap-key` makes one), or for TLS 'NVMeTLSkey-1:...' (`nvme "
+  "gen-tls-key`), in a file with mode 600 and name it with keyring_file_add_key")
 X(NVME_PROTOCOL, EPROTO, "the remote controller does not keep to the protocol",
   "see the message; look at the target's log")
 X(NVME_TOO_FEW_QUEUES, EUSERS, "the remote controller grants fewer I/O queues than are needed",

@@ -6,11 +6,15 @@
 #define ASH_BDEV_KEYRING_H
 
 #include "base/nvme_chap.h"
+#include "base/nvme_tls.h"
 #include "bdev/bdev.h"
 
 /* Control reactor. -ENOENT NVME_KEY: no such key; -EACCES NVME_KEY: others may read the file; what
  * reading it gives; -EINVAL NVME_KEY: it holds no DH-HMAC-CHAP secret. */
 int bdev_key_chap(struct bdev_mgr *mgr, const char *name, struct nvme_chap_key *ret_key,
                   struct ash_err *err) ASH_MAY_WAIT;
+/* The same of a key for TLS. */
+int bdev_key_tls(struct bdev_mgr *mgr, const char *name, struct nvme_chap_key *ret_key,
+                 struct ash_err *err) ASH_MAY_WAIT;
 
 #endif

@@ -95,8 +95,11 @@ static void wipe(char *text)
     rt_free(text);
 }
 
-int bdev_key_chap(struct bdev_mgr *mgr, const char *name, struct nvme_chap_key *ret_key,
-                  struct ash_err *err)
+typedef int key_parse(const char *text, const char *name, struct nvme_chap_key *ret_key,
+                      struct ash_err *err);
+
+static int get_key(struct bdev_mgr *mgr, const char *name, key_parse *parse,
+                   struct nvme_chap_key *ret_key, struct ash_err *err) ASH_MAY_WAIT
 {
     const struct named_key *key = find(ring_of(mgr), name);
     char *text = NULL;
@@ -107,9 +110,21 @@ int bdev_key_chap(struct bdev_mgr *mgr, const char *name, struct nvme_chap_key *
     rt_free(path);
     if (rc)
         return rc;
-    rc = nvme_chap_key_parse(text, name, ret_key, err);
+    rc = parse(text, name, ret_key, err);
     wipe(text);
     return rc;
+}
+
+int bdev_key_chap(struct bdev_mgr *mgr, const char *name, struct nvme_chap_key *ret_key,
+                  struct ash_err *err)
+{
+    return get_key(mgr, name, nvme_chap_key_parse, ret_key, err);
+}
+
+int bdev_key_tls(struct bdev_mgr *mgr, const char *name, struct nvme_chap_key *ret_key,
+                 struct ash_err *err)
+{
+    return get_key(mgr, name, nvme_tls_key_parse, ret_key, err);
 }
 
 /* ------------------------------------------------------------------- methods */

@@ -9,11 +9,10 @@
 #include "bdev/mod/mod.h"
 #include "bdev/nvme/host.h"
 
-#define SECOND_NS       UINT64_C(1000000000)
-#define URI_PORT        "8420"
-#define CONNECT_NS      (10 * SECOND_NS)
-#define ADMIN_NS        (10 * SECOND_NS)
-#define HOLD_NS_DEFAULT (30 * SECOND_NS)
+#define SECOND_NS  UINT64_C(1000000000)
+#define URI_PORT   "8420"
+#define CONNECT_NS (10 * SECOND_NS)
+#define ADMIN_NS   (10 * SECOND_NS)
 
 static struct nvme_host *host_of(struct bdev_mgr *mgr)
 {
@@ -115,7 +114,7 @@ static const struct ash_param attach_table[] = {
     ASH_PARAM_OPT(struct attach_params, reconnect_delay_sec, ASH_P_U32, "between tries"),
     ASH_PARAM_OPT(struct attach_params, fast_io_fail_timeout_sec, ASH_P_U32,
                   "ios fail after waiting so long for a path"),
-    A(psk, ASH_P_STR, "not supported: no TLS yet"),
+    A(psk, ASH_P_STR, "name of the key for TLS"),
     A(dhchap_key, ASH_P_STR, "name of our key (DH-HMAC-CHAP)"),
     A(dhchap_ctrlr_key, ASH_P_STR, "name of the key by which the controller proves itself"),
     ASH_PARAM(struct attach_params, max_bdevs, ASH_P_U32, 0, "128", "devices at most"),
@@ -173,9 +172,6 @@ static int check_attach(const struct attach_params *p, struct ash_err *err)
         return invalid(p->name, "subnqn is missing or is no NQN", err);
     if (p->hostnqn && !nvme_nqn_ok(p->hostnqn, NVME_NQN_FIELD))
         return invalid(p->name, "hostnqn is no NQN", err);
-    if (p->psk)
-        return ash_err_set(err, ASH_E_NOT_SUPPORTED, p->name,
-                           "TLS is not supported by the initiator");
     if (p->dhchap_ctrlr_key && !p->dhchap_key)
         return invalid(p->name, "dhchap_ctrlr_key needs dhchap_key", err);
     if (p->num_io_queues == 0)
@@ -285,6 +281,28 @@ static int take_key(struct nvme_host *host, const char *name, char **ret_name,
     return bdev_key_chap(host->bdevs, name, *ret_key, err);
 }
 
+/* The same for TLS: what is kept is the key that was made of it, for these names. */
+static int take_psk(struct nvme_host *host, const char *name, struct nvme_path_opts *opts,
+                    struct ash_err *err) ASH_MAY_WAIT
+{
+    struct nvme_chap_key key;
+    if (!name)
+        return 0;
+    opts->psk_name = rt_strdup(name);
+    opts->psk = rt_alloc(sizeof(*opts->psk));
+    if (!opts->psk_name || !opts->psk)
+        return ash_err_set(err, ASH_E_NO_MEMORY, name, "no memory for a key");
+    int rc = bdev_key_tls(host->bdevs, name, &key, err);
+    if (rc)
+        return rc;
+    rc = nvme_tls_derive(&key, opts->hostnqn, opts->subnqn, opts->psk);
+    nvme_chap_wipe(&key, sizeof(key));
+    return rc ? ash_err_set_rc(err, rc, ASH_E_NVME_KEY, name,
+                               "key '%s' cannot be used for '%s' and '%s': %s", name, opts->hostnqn,
+                               opts->subnqn, ash_strerror(rc))
+              : 0;
+}
+
 static int attach_by_params(struct nvme_host *host, const struct attach_params *p,
                             struct nvme_group **ret_group, struct ash_err *err) ASH_MAY_WAIT
 {
@@ -312,11 +330,13 @@ static int attach_by_params(struct nvme_host *host, const struct attach_params *
     rc = take_key(host, p->dhchap_key, &opts.key_name, &opts.key, err);
     if (rc == 0)
         rc = take_key(host, p->dhchap_ctrlr_key, &opts.ctrlr_key_name, &opts.ctrlr_key, err);
+    if (rc == 0)
+        rc = take_psk(host, p->psk, &opts, err);
     if (rc) {
         nvme_path_opts_free(&opts);
         return rc;
     }
-    uint64_t hold_ns = fast_s ? fast_s * SECOND_NS : HOLD_NS_DEFAULT;
+    uint64_t hold_ns = fast_s ? fast_s * SECOND_NS : NVME_HOLD_NS_DEFAULT;
     return attach(host, p->name, p->multipath != DISABLE, p->max_bdevs, hold_ns, &opts, ret_group,
                   err);
 }
@@ -598,44 +618,9 @@ static const struct ash_method methods[] = {
     {.name = NULL},
 };
 
-/* ------------------------------------------------------------------- config */
-
-static void dump_path_config(const struct nvme_group *group, const struct nvme_path *path,
-                             struct ash_jsonw *w)
-{
-    const struct nvme_path_opts *o = &path->opts;
-    ash_jsonw_obj(w, NULL);
-    ash_jsonw_str(w, "method", "bdev_nvme_attach_controller");
-    ash_jsonw_obj(w, "params");
-    ash_jsonw_str(w, "name", group->name);
-    ash_jsonw_str(w, "trtype", "TCP");
-    ash_jsonw_str(w, "adrfam", o->is_ipv6 ? "IPv6" : "IPv4");
-    ash_jsonw_str(w, "traddr", o->traddr);
-    ash_jsonw_str(w, "trsvcid", o->trsvcid);
-    ash_jsonw_str(w, "subnqn", o->subnqn);
-    ash_jsonw_str(w, "hostnqn", o->hostnqn);
-    if (o->key)
-        ash_jsonw_str(w, "dhchap_key", o->key_name);
-    if (o->ctrlr_key)
-        ash_jsonw_str(w, "dhchap_ctrlr_key", o->ctrlr_key_name);
-    ash_jsonw_bool(w, "hdgst", o->hdgst);
-    ash_jsonw_bool(w, "ddgst", o->ddgst);
-    ash_jsonw_u64(w, "num_io_queues", o->n_queues_max);
-    ash_jsonw_i64(w, "ctrlr_loss_timeout_sec", o->loss_s);
-    ash_jsonw_u64(w, "reconnect_delay_sec", o->delay_s);
-    if (o->loss_s && group->hold_ns != HOLD_NS_DEFAULT)
-        ash_jsonw_u64(w, "fast_io_fail_timeout_sec", group->hold_ns / SECOND_NS);
-    ash_jsonw_obj_end(w);
-    ash_jsonw_obj_end(w);
-}
-
 static void module_dump_config(struct bdev_mgr *mgr, struct ash_jsonw *w)
 {
-    ash_list_for_each (l, &host_of(mgr)->groups) {
-        const struct nvme_group *group = ash_list_entry(l, struct nvme_group, link);
-        ash_list_for_each (k, &group->paths)
-            dump_path_config(group, ash_list_entry(k, struct nvme_path, link), w);
-    }
+    nvme_dump_config(host_of(mgr), w);
 }
 
 /* --------------------------------------------------------------------- URIs */
@@ -736,7 +721,7 @@ static int uri_attach(struct nvme_host *host, const struct bdev_uri *uri,
     opts.n_queues_max = (uint16_t)ASH_MIN(p->queues, (uint32_t)RT_MAX_REACTORS);
     opts.loss_s = p->loss_timeout_sec;
     opts.delay_s = 0; /* 1 s, growing */
-    return attach(host, group_name, false, 0, HOLD_NS_DEFAULT, &opts, ret_group, err);
+    return attach(host, group_name, false, 0, NVME_HOLD_NS_DEFAULT, &opts, ret_group, err);
 }
 
 static int uri_create(struct bdev_mgr *mgr, const struct bdev_uri *uri, void *params,

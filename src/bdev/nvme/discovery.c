@@ -34,6 +34,7 @@ static void dump_entry(const struct nvme_disc_entry *e, struct ash_jsonw *w)
     field_text(w, "trsvcid", e->trsvcid, sizeof(e->trsvcid));
     field_text(w, "subnqn", e->subnqn, sizeof(e->subnqn));
     ash_jsonw_u64(w, "portid", ash_le16_get(e->portid));
+    ash_jsonw_bool(w, "secure_channel", (e->treq & 3) == NVME_TREQ_REQUIRED);
     ash_jsonw_obj_end(w);
 }
 

@@ -33,6 +33,7 @@
 #include "bdev/nvme/options.h"
 #include "bdev/nvme/qpair.h"
 
+#define NVME_HOLD_NS_DEFAULT UINT64_C(30000000000)
 enum { NVME_PATHS_MAX = 8, NVME_NS_MAX = 1024, NVME_HELD_MAX = 8192 };
 
 struct nvme_group;
@@ -130,6 +131,8 @@ struct nvme_path_opts {
     char *subnqn, *hostnqn;
     char *key_name, *ctrlr_key_name;
     struct nvme_chap_key *key, *ctrlr_key; /* NULL: none */
+    char *psk_name;
+    struct nvme_tls_psk *psk; /* NULL: no TLS */
     bool is_ipv6;
     bool hdgst, ddgst;
     uint16_t n_queues_max;
@@ -247,6 +250,9 @@ void nvme_path_ana_suspect(struct nvme_path *path);
 /* discovery.c: the discovery log of the target at opts->address as one array. */
 int nvme_discover(struct nvme_host *host, struct nvme_path_opts *opts, struct ash_jsonw *w,
                   struct ash_err *err) ASH_MAY_WAIT;
+
+/* config.c */
+void nvme_dump_config(const struct nvme_host *host, struct ash_jsonw *w);
 
 extern const struct bdev_ops nvme_ns_ops;
 extern struct bdev_module bdev_nvme_module; /* mod/nvme.c, also in mod/mod.h */

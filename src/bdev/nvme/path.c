@@ -43,6 +43,10 @@ void nvme_path_opts_free(struct nvme_path_opts *opts)
         nvme_chap_wipe(opts->ctrlr_key, sizeof(*opts->ctrlr_key));
     rt_free(opts->key);
     rt_free(opts->ctrlr_key);
+    if (opts->psk)
+        nvme_chap_wipe(opts->psk, sizeof(*opts->psk));
+    rt_free(opts->psk);
+    rt_free(opts->psk_name);
     *opts = (struct nvme_path_opts){0};
 }
 
@@ -162,6 +166,7 @@ static void fill_opts(const struct nvme_path *path, struct nvme_qpair_opts *o)
         .hostnqn = path->opts.hostnqn,
         .chap_key = path->opts.key,
         .chap_ctrlr_key = path->opts.ctrlr_key,
+        .psk = path->opts.psk,
         .hdgst = path->opts.hdgst,
         .ddgst = path->opts.ddgst,
         .connect_timeout_ns = path->opts.connect_timeout_ns,

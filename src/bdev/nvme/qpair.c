@@ -311,7 +311,7 @@ static void send_some(struct nvme_qpair *qp)
     qp->send = (struct rt_op){
         .kind = RT_OP_SEND, .sock = qp->sock, .iov = qp->send_iov, .n_iov = n, .done = send_done};
     qp->is_sending = true;
-    rt_op_submit(&qp->send);
+    nvme_stream_submit(qp, &qp->send);
 }
 
 /* --------------------------------------------------------------- submission */
@@ -441,19 +441,34 @@ static void guard_fired(struct rt_timer *timer)
     rt_sock_shutdown(g->sock);
 }
 
-static int xfer(struct rt_sock *sock, uint8_t kind, void *buf, size_t n_bytes) ASH_MAY_WAIT
+static int xfer(struct nvme_qpair *qp, uint8_t kind, void *buf, size_t n_bytes) ASH_MAY_WAIT
 {
     while (n_bytes) {
-        struct rt_op op = {.kind = kind, .sock = sock, .n_iov = 1};
+        struct rt_op op = {.kind = kind, .sock = qp->sock, .n_iov = 1};
         op.one_iov = (struct iovec){buf, n_bytes};
         op.iov = &op.one_iov;
-        int64_t n = rt_op_wait(&op);
+        int64_t n = qp->tls ? rt_tls_wait(qp->tls, &op) : rt_op_wait(&op);
         if (n <= 0)
             return n ? (int)n : -ECONNRESET;
         buf = (char *)buf + n;
         n_bytes -= (size_t)n;
     }
     return 0;
+}
+
+static int secure(struct nvme_qpair *qp, struct ash_err *err) ASH_MAY_WAIT
+{
+    const struct nvme_tls_psk *psk = qp->opts.psk;
+    struct rt_tls_key key = {.n_bytes = psk->n_bytes};
+    _Static_assert((int)NVME_TLS_KEY_MAX == (int)RT_TLS_KEY_MAX, "");
+    memcpy(key.bytes, psk->key, sizeof(key.bytes));
+    int rc = rt_tls_connect(qp->sock, psk->identity, &key, &qp->tls);
+    nvme_chap_wipe(&key, sizeof(key));
+    if (rc == -EPROTO || rc == -ECONNRESET)
+        return ash_err_set(err, ASH_E_NVME_TLS, qp->opts.subnqn,
+                           "'%s' does not speak TLS, or has another key for '%s' and '%s'",
+                           qp->opts.address, qp->opts.hostnqn, qp->opts.subnqn);
+    return rc;
 }
 
 static int exchange_ic(struct nvme_qpair *qp) ASH_MAY_WAIT
@@ -466,16 +481,15 @@ static int exchange_ic(struct nvme_qpair *qp) ASH_MAY_WAIT
     uint8_t dgst = (qp->opts.hdgst ? NVME_DGST_HEADER : 0) | (qp->opts.ddgst ? NVME_DGST_DATA : 0);
     req.dgst = dgst;
     nvme_pdu_seal(&out, &req, NVME_PDU_IC_REQ, 0, 0);
-    int rc = xfer(qp->sock, RT_OP_SEND, &req, sizeof(req));
+    int rc = xfer(qp, RT_OP_SEND, &req, sizeof(req));
     if (rc == 0)
-        rc = xfer(qp->sock, RT_OP_RECV, &resp, sizeof(resp.hdr));
+        rc = xfer(qp, RT_OP_RECV, &resp, sizeof(resp.hdr));
     if (rc)
         return rc;
     if (!nvme_pdu_check(&in, &resp.hdr, &layout, &fault) || resp.hdr.type != NVME_PDU_IC_RESP ||
         layout.plen != sizeof(resp))
         return -EPROTO;
-    rc = xfer(qp->sock, RT_OP_RECV, (uint8_t *)&resp + sizeof(resp.hdr),
-              sizeof(resp) - sizeof(resp.hdr));
+    rc = xfer(qp, RT_OP_RECV, (uint8_t *)&resp + sizeof(resp.hdr), sizeof(resp) - sizeof(resp.hdr));
     if (rc)
         return rc;
     uint32_t max_h2c = ash_le32_get(resp.maxh2cdata);
@@ -610,7 +624,9 @@ int nvme_qpair_open(const struct nvme_qpair_opts *opts, struct nvme_qpair **ret_
     }
     guard.sock = qp->sock;
     rt_timer_start(&guard.timer, opts->connect_timeout_ns);
-    rc = exchange_ic(qp);
+    rc = opts->psk ? secure(qp, err) : 0;
+    if (rc == 0)
+        rc = exchange_ic(qp);
     if (rc == 0) {
         nvme_rx_start(qp);
         rc = say_connect(qp, err);
@@ -645,6 +661,7 @@ void nvme_qpair_close(struct nvme_qpair *qp)
         rt_event_wait(&ended);
     }
     end_all(qp); /* of a connection that never came to receive */
+    rt_tls_free(qp->tls);
     rt_sock_close(qp->sock);
     qpair_free(qp);
 }

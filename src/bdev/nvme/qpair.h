@@ -15,7 +15,9 @@
 #include "base/nvme_chap.h"
 #include "base/nvme_data.h"
 #include "base/nvme_pdu.h"
+#include "base/nvme_tls.h"
 #include "bdev/bdev.h"
+#include "rt/tls.h"
 
 struct nvme_qpair;
 
@@ -65,6 +67,7 @@ struct nvme_qpair_opts {
     const char *subnqn, *hostnqn;
     uint8_t hostid[16];
     const struct nvme_chap_key *chap_key, *chap_ctrlr_key; /* NULL: none; the owner's */
+    const struct nvme_tls_psk *psk;                        /* NULL: no TLS */
     uint16_t qid;
     uint16_t cntlid; /* of the admin queue's reply; NVME_CNTLID_DYNAMIC for that */
     uint16_t depth;  /* commands in flight */
@@ -85,6 +88,7 @@ struct nvme_qpair {
     struct nvme_qpair_opts opts; /* the texts are the owner's */
     struct ash_list link;        /* of the owner */
     struct rt_sock *sock;
+    struct rt_tls *tls; /* NULL: none */
     uint16_t cntlid;
     bool has_failed;
     bool is_by_peer; /* the controller ended it */
@@ -162,6 +166,13 @@ static inline uint16_t nvme_cqe_status(const struct nvme_cqe *cqe)
 int nvme_qpair_authenticate(struct nvme_qpair *qp, struct ash_err *err) ASH_MAY_WAIT;
 
 /* qpair.c and qpair_recv.c to each other */
+static inline void nvme_stream_submit(struct nvme_qpair *qp, struct rt_op *op)
+{
+    if (ASH_UNLIKELY(qp->tls))
+        rt_tls_submit(qp->tls, op);
+    else
+        rt_op_submit(op);
+}
 void nvme_rx_start(struct nvme_qpair *qp);
 void nvme_qpair_op_ended(struct nvme_qpair *qp);
 void nvme_cmd_answered(struct nvme_cmd *cmd, const struct nvme_cqe *cqe);

@@ -276,7 +276,7 @@ static void receive(struct nvme_qpair *qp)
     qp->recv = (struct rt_op){
         .kind = RT_OP_RECV, .sock = qp->sock, .iov = rx->iov, .n_iov = n, .done = recv_done};
     qp->is_receiving = true;
-    rt_op_submit(&qp->recv);
+    nvme_stream_submit(qp, &qp->recv);
 }
 
 void nvme_rx_start(struct nvme_qpair *qp)

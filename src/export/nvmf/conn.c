@@ -188,7 +188,8 @@ bool nvmf_want_buf(struct nvmf_req *req, uint32_t n_bytes)
     return false;
 }
 
-static void serve_buf_waiters(struct nvmf_conn *conn)
+/* Something has completed: memory is free, or a pause is over. */
+void nvmf_rx_resume(struct nvmf_conn *conn)
 {
     while (!ash_list_empty(&conn->buf_waiters)) {
         struct nvmf_req *req = ash_list_entry(conn->buf_waiters.next, struct nvmf_req, link);
@@ -502,7 +503,7 @@ static void rx_submit(struct nvmf_conn *conn)
     conn->rx_op.n_iov = n;
     conn->rx_op.done = rx_done;
     conn->rx_busy = true;
-    rt_op_submit(&conn->rx_op);
+    nvmf_stream_submit(conn, &conn->rx_op);
 }
 
 /* Commands that wait for the host end with the connection. */
@@ -654,12 +655,6 @@ static void rx_done(struct rt_op *op)
     nvmf_conn_check_end(conn);
 }
 
-/* Something has completed: memory is free, or a pause is over. */
-void nvmf_rx_resume(struct nvmf_conn *conn)
-{
-    serve_buf_waiters(conn);
-}
-
 void nvmf_rx_unpause(struct nvmf_conn *conn)
 {
     ASH_ASSERT(conn->rx_paused || conn->rx_ended);
@@ -682,7 +677,7 @@ static void idle_fire(struct rt_timer *timer)
     free_spare_reqs(conn);
     if (conn->rx_buf != conn->small && conn->rx_busy && !conn->rx_give_back) {
         conn->rx_give_back = true;
-        rt_op_cancel(&conn->rx_op);
+        nvmf_stream_cancel(conn, &conn->rx_op);
     }
 }
 
@@ -732,6 +727,8 @@ static void conn_end(struct nvmf_conn *conn)
         rt_buf_put(conn->rx_buf, NVMF_BIG_BYTES);
     conn->rx_buf = conn->small;
     free_spare_reqs(conn);
+    rt_tls_free(conn->tls);
+    conn->tls = NULL;
     rt_sock_close(conn->sock);
     conn->sock = NULL;
     conn->gone_job.run = nvmf_conn_gone;
@@ -761,7 +758,9 @@ int nvmf_conn_start(struct nvmf_server *srv, struct rt_sock *sock, struct nvmf_l
                     const struct nvmf_address *address, struct ash_err *err)
 {
     struct nvmf_conn *conn = rt_alloc(sizeof(*conn));
-    if (!conn || nvmf_conn_make_slots(conn, 4)) {
+    if (!conn || nvmf_tls_accept(conn, l, sock) || nvmf_conn_make_slots(conn, 4)) {
+        if (conn)
+            rt_tls_free(conn->tls);
         rt_free(conn);
         rt_sock_close(sock);
         return ash_err_set(err, ASH_E_NO_MEMORY, NULL, "no memory for an NVMe connection");

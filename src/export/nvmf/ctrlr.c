@@ -411,7 +411,8 @@ void nvmf_connect(struct nvmf_req *req)
         return;
     }
     if (!nvmf_host_allowed(sub, data->hostnqn) ||
-        (!sub->discovery && !nvmf_find_path(sub, conn->listener_id))) {
+        (!sub->discovery && !nvmf_find_path(sub, conn->listener_id)) ||
+        !nvmf_tls_fits(conn, nvmf_find_host(sub, data->hostnqn), data)) {
         nvmf_fail(req, NVME_SC_CONNECT_HOST | NVME_STATUS_DNR);
         return;
     }

@@ -209,13 +209,14 @@ static void put_entry(const struct nvmf_subsystem *sub, const struct nvmf_listen
         .trtype = NVME_TRTYPE_TCP,
         .adrfam = ipv6 ? NVME_ADRFAM_IPV6 : NVME_ADRFAM_IPV4,
         .subtype = sub->discovery ? NVME_SUBTYPE_DISCOVERY : NVME_SUBTYPE_NVM,
-        .treq = NVME_TREQ_NOT_REQUIRED,
+        .treq = l->secure ? NVME_TREQ_REQUIRED : NVME_TREQ_NOT_REQUIRED,
         .portid = ash_le16((uint16_t)l->id),
         .cntlid = ash_le16(nvmf_cntlid_ok(sub, NVME_CNTLID_DYNAMIC) ? NVME_CNTLID_DYNAMIC
                                                                     : NVME_CNTLID_STATIC),
         .asqsz = ash_le16(sub->srv->transport.max_aq_depth),
         .eflags = ash_le16(sub->discovery ? NVME_DISC_EFLAG_PERSISTENT : 0),
     };
+    e.sectype = l->secure ? NVME_SECTYPE_TLS13 : 0;
     put_padded(e.trsvcid, sizeof(e.trsvcid), l->trsvcid);
     put_padded(e.traddr, sizeof(e.traddr), traddr);
     memcpy(e.subnqn, sub->nqn, sizeof(e.subnqn));

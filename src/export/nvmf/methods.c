@@ -466,7 +466,8 @@ static const struct ash_param listener_table[] = {NQN(p_listener), ADDRESS, TGT(
 static const struct ash_param add_listener_table[] = {
     NQN(p_listener),
     ADDRESS,
-    ASH_PARAM(struct p_listener, secure_channel, ASH_P_BOOL, 0, "false", "TLS: not supported yet"),
+    ASH_PARAM(struct p_listener, secure_channel, ASH_P_BOOL, 0, "false",
+              "TLS only; not with allow_any_host"),
     ASH_PARAM_ENUM(struct p_listener, ana_state, 0, NULL, ana_states,
                    "of all groups by this listener (default optimized)"),
     KEPT(p_listener, sock_impl, ASH_P_STR, NULL),
@@ -508,10 +509,9 @@ static int with_address(struct ash_call *call, const struct p_listener *p,
 static int add_listener(struct ash_call *call, const struct p_listener *p,
                         const struct nvmf_address *address)
 {
-    if (p->secure_channel)
-        return ash_err_set(call->err, ASH_E_NOT_SUPPORTED, p->nqn, "TLS is not supported yet");
-    return nvmf_add_listener(server(call), p->nqn, address, (unsigned)p->ana_state, NULL,
-                             call->err);
+    struct nvmf_address a = *address;
+    a.secure = p->secure_channel;
+    return nvmf_add_listener(server(call), p->nqn, &a, (unsigned)p->ana_state, NULL, call->err);
 }
 
 static int remove_listener(struct ash_call *call, const struct p_listener *p,
@@ -522,7 +522,12 @@ static int remove_listener(struct ash_call *call, const struct p_listener *p,
 
 static int run_nvmf_subsystem_add_listener(struct ash_call *call, void *params)
 {
-    return with_address(call, params, add_listener);
+    const struct p_listener *p = params;
+    int rc = with_address(call, params, add_listener);
+    const struct nvmf_subsystem *sub = rc ? nvmf_find_subsystem(server(call), p->nqn) : NULL;
+    if (sub && p->secure_channel && sub->allow_any_host)
+        fail(call, rc, INTERNAL_ERROR, "Internal error");
+    return rc;
 }
 
 static int run_nvmf_subsystem_remove_listener(struct ash_call *call, void *params)
@@ -562,7 +567,7 @@ struct p_host {
 static const struct ash_param add_host_table[] = {
     NQN(p_host),
     HOST,
-    ASH_PARAM(struct p_host, psk, ASH_P_STR, 0, NULL, "not supported: no TLS yet"),
+    ASH_PARAM(struct p_host, psk, ASH_P_STR, 0, NULL, "name of the host's key for TLS"),
     HOST_KEYS,
     TGT(p_host),
     {0}};
@@ -577,7 +582,7 @@ static const struct ash_param any_host_table[] = {NQN(p_host),
                                                   {0}};
 
 struct host_keys {
-    struct nvme_chap_key key, ctrlr_key;
+    struct nvme_chap_key key, ctrlr_key, psk;
     struct nvmf_host_keys names;
 };
 
@@ -587,8 +592,6 @@ static int read_keys(struct ash_call *call, const struct p_host *p,
     int rc = 0;
     *ret = (struct host_keys){
         .names = {.key_name = p->dhchap_key, .ctrlr_key_name = p->dhchap_ctrlr_key}};
-    if (p->psk) /* never open to whom it is meant closed */
-        return ash_err_set(call->err, ASH_E_NOT_SUPPORTED, p->host, "TLS is not supported yet");
     if (p->dhchap_ctrlr_key && !p->dhchap_key)
         return ash_err_set(call->err, ASH_E_BAD_ARGUMENT, p->host,
                            "a key of the controller needs one of the host");
@@ -600,6 +603,8 @@ static int read_keys(struct ash_call *call, const struct p_host *p,
         rc = bdev_key_chap(call->bdevs, p->dhchap_ctrlr_key, &ret->ctrlr_key, call->err);
         ret->names.ctrlr_key = &ret->ctrlr_key;
     }
+    if (rc == 0 && p->psk)
+        rc = bdev_key_tls(call->bdevs, p->psk, &ret->psk, call->err);
     return rc;
 }
 
@@ -610,8 +615,11 @@ static int run_nvmf_subsystem_add_host(struct ash_call *call, void *params)
     int rc = read_keys(call, p, &keys);
     if (rc == 0)
         rc = nvmf_add_host(server(call), p->nqn, p->host, call->err);
-    if (rc == 0 && p->dhchap_key) { /* nothing waits in between: nobody comes in without */
-        rc = nvmf_set_host_keys(server(call), p->nqn, p->host, &keys.names, call->err);
+    if (rc == 0) { /* nothing waits in between: nobody comes in without */
+        if (p->dhchap_key)
+            rc = nvmf_set_host_keys(server(call), p->nqn, p->host, &keys.names, call->err);
+        if (rc == 0 && p->psk)
+            rc = nvmf_set_host_psk(server(call), p->nqn, p->host, p->psk, &keys.psk, call->err);
         if (rc)
             nvmf_remove_host(server(call), p->nqn, p->host, NULL);
     }

@@ -106,6 +106,7 @@ int nvmf_ns_visible(struct nvmf_server *srv, const char *nqn, uint32_t nsid, con
 struct nvmf_address {
     const char *traddr, *trsvcid; /* "127.0.0.1", "4420"; trsvcid "0" chooses a port */
     bool ipv6;
+    bool secure; /* nvmf_add_listener: TLS only */
 };
 /* ana_state: enum nvme_ana_state of all its groups, 0: optimized. ret_trsvcid (may be NULL): the
  * port, 16 bytes. nqn may be the discovery subsystem's. */
@@ -128,6 +129,10 @@ struct nvmf_host_keys {
  * that are there stay. -ENOENT EXPORT_NOT_FOUND. */
 int nvmf_set_host_keys(struct nvmf_server *srv, const char *nqn, const char *host,
                        const struct nvmf_host_keys *keys, struct ash_err *err);
+/* TLS: the host's key, which must be one of nvme_tls.h; from now on it is let in by TLS only. name:
+ * for lists and configuration. -ENOENT EXPORT_NOT_FOUND, -EINVAL NVME_KEY the NQNs are too long. */
+int nvmf_set_host_psk(struct nvmf_server *srv, const char *nqn, const char *host, const char *name,
+                      const struct nvme_chap_key *key, struct ash_err *err);
 /* Its connections are cut. */
 int nvmf_remove_host(struct nvmf_server *srv, const char *nqn, const char *host,
                      struct ash_err *err) ASH_MAY_WAIT;

@@ -18,6 +18,7 @@
 #include "base/nvme_data.h"
 #include "base/nvme_pdu.h"
 #include "export/nvmf/nvmf.h"
+#include "rt/tls.h"
 
 #define NVMF_SMALL_BYTES               8192u        /* receive buffer of an idle connection */
 #define NVMF_BIG_BYTES                 (128u << 10) /* of a busy one; given back when idle */
@@ -71,6 +72,7 @@ struct nvmf_server {
     struct bdev_watch watch;
     char *share_uri;
     bool restores_shares, resharing, reshare_again; /* share.c */
+    struct rt_tls_server *tls;                      /* from the first secure listener on */
     bool sweeping;
     struct rt_timer reshare_retry, sweep_retry;
 };
@@ -80,7 +82,7 @@ struct nvmf_listener {
     struct nvmf_server *srv;
     uint64_t id;
     char traddr[64], trsvcid[16];
-    bool ipv6, op_busy, closing;
+    bool ipv6, secure, op_busy, closing;
     uint32_t n_users; /* nvmf_path */
     struct rt_sock *sock;
     struct rt_op op;
@@ -106,6 +108,8 @@ struct nvmf_host {
     char nqn[NVME_NQN_FIELD];
     char *key_name, *ctrlr_key_name;
     struct nvme_chap_key *key, *ctrlr_key; /* NULL: none */
+    char *psk_name;
+    struct nvme_chap_key *psk; /* NULL: none; else it comes by TLS only */
 };
 
 /* ------------------------------------------------------------ namespaces */
@@ -309,6 +313,7 @@ struct nvmf_conn {
     /* fixed, or handed over by messages */
     struct rt_reactor *reactor, *target;
     struct rt_sock *sock;
+    struct rt_tls *tls; /* NULL: none */
     struct rt_job shut_job, gone_job, fence_job, move_job;
     struct nvmf_limits limits;
     struct nvmf_transport_opts opts;
@@ -462,6 +467,31 @@ struct nvmf_auth *nvmf_auth_new(const struct nvmf_host *host); /* NULL: no memor
 void nvmf_auth_free(struct nvmf_auth *auth);
 void nvmf_auth(struct nvmf_req *req); /* Authentication Send and Receive */
 bool nvmf_is_auth(const struct nvme_sqe *sqe);
+
+/* tls.c */
+int nvmf_tls_init(struct nvmf_server *srv); /* 0 or -ENOMEM */
+/* conn->tls, if the listener (NULL: none) wants it. 0 or -ENOMEM. */
+int nvmf_tls_accept(struct nvmf_conn *conn, const struct nvmf_listener *l, struct rt_sock *sock);
+static inline void nvmf_stream_submit(struct nvmf_conn *conn, struct rt_op *op)
+{
+    if (ASH_UNLIKELY(conn->tls))
+        rt_tls_submit(conn->tls, op);
+    else
+        rt_op_submit(op);
+}
+static inline void nvmf_stream_cancel(struct nvmf_conn *conn, struct rt_op *op)
+{
+    if (conn->tls)
+        rt_tls_cancel(conn->tls, op);
+    else
+        rt_op_cancel(op);
+}
+/* Is this the host, and that the subsystem, of the connection's key? Without TLS: has the host
+ * none?
+ */
+bool nvmf_tls_fits(const struct nvmf_conn *conn, const struct nvmf_host *host,
+                   const struct nvme_connect_data *data);
+void nvmf_host_forget_psk(struct nvmf_host *host);
 
 /* event.c */
 void nvmf_event(struct nvmf_ctrlr *ctrlr, enum nvmf_event ev);

@@ -207,7 +207,7 @@ void nvmf_tx_run(struct rt_job *job)
     conn->tx_op.n_iov = conn->tx_n_iov;
     conn->tx_op.done = tx_done;
     conn->tx_busy = true;
-    rt_op_submit(&conn->tx_op);
+    nvmf_stream_submit(conn, &conn->tx_op);
 }
 
 void nvmf_send_r2t(struct nvmf_req *req)

@@ -180,11 +180,21 @@ struct nvmf_listener *nvmf_get_listener(struct nvmf_server *srv, const struct nv
                                         struct ash_err *err)
 {
     struct nvmf_listener *l = nvmf_find_listener(srv, address);
+    if (l && l->secure != address->secure) {
+        ash_err_set(err, ASH_E_EXPORT_EXISTS, address->traddr,
+                    "%s:%s is listened on %s TLS already", l->traddr, l->trsvcid,
+                    l->secure ? "with" : "without");
+        return NULL;
+    }
     if (l) {
         l->n_users++;
         return l;
     }
     l = rt_alloc(sizeof(*l));
+    if (l && address->secure && nvmf_tls_init(srv)) {
+        rt_free(l);
+        l = NULL;
+    }
     if (!l) {
         ash_err_set(err, ASH_E_NO_MEMORY, address->traddr, "no memory for a listener");
         return NULL;
@@ -193,6 +203,7 @@ struct nvmf_listener *nvmf_get_listener(struct nvmf_server *srv, const struct nv
     snprintf(l->traddr, sizeof(l->traddr), "%s", address->traddr);
     snprintf(l->trsvcid, sizeof(l->trsvcid), "%s", address->trsvcid);
     l->ipv6 = address->ipv6;
+    l->secure = address->secure;
     snprintf(uri, sizeof(uri), l->ipv6 ? "tcp://[%s]:%s" : "tcp://%s:%s", l->traddr, l->trsvcid);
     int rc = rt_listen(uri, 0600, &l->sock, err);
     if (rc) {
@@ -386,6 +397,7 @@ void nvmf_server_destroy(struct nvmf_server *srv)
         rt_waitq_wait(&srv->changed);
     rt_timer_stop(&srv->sweep_retry);
     ASH_ASSERT(ash_list_empty(&srv->listeners));
+    rt_tls_server_free(srv->tls);
     rt_free(srv->share_uri);
     rt_free(srv->groups);
     rt_free(srv);

@@ -86,6 +86,8 @@ static void show_ns(const struct nvmf_ns *ns, struct ash_jsonw *w)
 
 static void show_keys(const struct nvmf_host *host, struct ash_jsonw *w)
 {
+    if (host->psk)
+        ash_jsonw_str(w, "psk", host->psk_name);
     if (host->key)
         ash_jsonw_str(w, "dhchap_key", host->key_name);
     if (host->ctrlr_key)
@@ -341,6 +343,8 @@ static void config_listener(const struct nvmf_path *path, struct ash_jsonw *w)
     entry_begin(w, "nvmf_subsystem_add_listener");
     ash_jsonw_str(w, "nqn", sub->nqn);
     address(w, "listen_address", path->listener);
+    if (path->listener->secure)
+        ash_jsonw_bool(w, "secure_channel", true);
     entry_end(w);
     for (uint32_t g = 1; sub->ana_reporting && g <= sub->max_namespaces; g++) {
         if (path->ana[g] == NVME_ANA_OPTIMIZED)

@@ -222,6 +222,7 @@ static void free_keys(struct nvmf_host *host)
 static void host_free(struct nvmf_host *host)
 {
     free_keys(host);
+    nvmf_host_forget_psk(host);
     rt_free(host);
 }
 
@@ -430,6 +431,9 @@ static int add_listener(struct nvmf_subsystem *sub, const struct nvmf_address *a
     if (!srv->has_transport)
         return ash_err_set(err, ASH_E_BAD_ARGUMENT, "TCP",
                            "there is no TCP transport (nvmf_create_transport)");
+    if (address->secure && (sub->discovery || sub->allow_any_host))
+        return ash_err_set(err, ASH_E_BAD_ARGUMENT, sub->nqn,
+                           "TLS is for subsystems that list their hosts, not for '%s'", sub->nqn);
     struct nvmf_listener *old = nvmf_find_listener(srv, address);
     if (old && nvmf_find_path(sub, old->id))
         return ash_err_set(err, ASH_E_EXPORT_EXISTS, sub->nqn, "'%s' listens on %s:%s already",

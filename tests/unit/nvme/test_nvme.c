@@ -554,7 +554,7 @@ static const struct bad bad_attach[] = {
     {AT("127.0.0.1") ",\"hostnqn\":\"me\"}", -22, "BAD_ARGUMENT"},
     {AT("127.0.0.1") ",\"adrfam\":\"IB\"}", -22, "BAD_ARGUMENT"},
     {AT("127.0.0.1") ",\"num_io_queues\":0}", -22, "BAD_ARGUMENT"},
-    {AT("127.0.0.1") ",\"psk\":\"k\"}", -95, "NOT_SUPPORTED"},
+    {AT("127.0.0.1") ",\"psk\":\"k\"}", -2, "NVME_KEY"},
     {AT("127.0.0.1") ",\"dhchap_key\":\"k\"}", -2, "NVME_KEY"},
     {AT("127.0.0.1") ",\"multipath\":\"maybe\"}", -32603, NULL},
     {AT("127.0.0.1") ",\"ctrlr_loss_timeout_sec\":-2}", -22, "BAD_ARGUMENT"},

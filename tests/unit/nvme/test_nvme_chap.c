@@ -165,7 +165,7 @@ static int body_bad(void *arg)
         {"nvmf_subsystem_add_host",
          "{\"nqn\":\"" NQN "\",\"host\":\"" ME "x\",\"dhchap_ctrlr_key\":\"k0\"}", "BAD_ARGUMENT"},
         {"nvmf_subsystem_add_host", "{\"nqn\":\"" NQN "\",\"host\":\"" ME "x\",\"psk\":\"k0\"}",
-         "NOT_SUPPORTED"},
+         "NVME_KEY"},
         {"nvmf_subsystem_set_keys",
          "{\"nqn\":\"" NQN "\",\"host\":\"" ME "x\",\"dhchap_key\":\"k0\"}", "EXPORT_NOT_FOUND"},
     };
