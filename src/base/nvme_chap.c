@@ -207,6 +207,7 @@ static bool bound_key(const struct nvme_chap_key *key, const char *nqn, uint8_t 
         return true;
     }
     memcpy(text, nqn, n);
+    /* no string. NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
     memcpy(text + n, tail, strlen(tail));
     *ret_n = nvme_chap_hash_bytes(key->hash);
     return hmac(key->hash, key->bytes, key->n_bytes, text, n + strlen(tail), ret);

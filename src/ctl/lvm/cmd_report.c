@@ -312,7 +312,7 @@ int lvmcmd_pvscan(struct lvmcmd *c)
         lvmcmd_print(c, "No matching physical volumes found");
     else if (!lvmcmd_opt(c, "short"))
         lvmcmd_print(c, "Total: %llu [%s] / in use: %llu [%s] / in no VG: %llu [%s]",
-                     (unsigned long long)(n_in + n_out),
+                     (unsigned long long)n_in + n_out,
                      lvmcmd_size_text(in_bytes + out_bytes, a, sizeof(a)), (unsigned long long)n_in,
                      lvmcmd_size_text(in_bytes, b, sizeof(b)), (unsigned long long)n_out,
                      lvmcmd_size_text(out_bytes, d, sizeof(d)));

@@ -7,9 +7,10 @@
 #define BAD_FIELD (NVME_SC_INVALID_FIELD | NVME_STATUS_DNR)
 #define BAD_NS    (NVME_SC_INVALID_NS | NVME_STATUS_DNR)
 
-static void put_text(char *to, size_t n, const char *text)
+void nvmf_put_text(char *to, size_t n, const char *text)
 {
     memset(to, ' ', n);
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
     memcpy(to, text, ASH_MIN(strlen(text), n));
 }
 
@@ -29,7 +30,7 @@ static struct le16 less_one(uint64_t n)
 static void put_common(const struct nvmf_ctrlr *ctrlr, struct nvme_id_ctrlr *id)
 {
     const struct nvmf_transport_opts *o = &ctrlr->sub->srv->transport;
-    put_text(id->fr, sizeof(id->fr), FIRMWARE);
+    nvmf_put_text(id->fr, sizeof(id->fr), FIRMWARE);
     id->mdts = log2_of(o->max_io_size / NVME_PAGE_BYTES);
     id->cntlid = ash_le16(ctrlr->cntlid);
     id->ver = ash_le32(NVME_VS_1_4);
@@ -55,8 +56,8 @@ static void put_common(const struct nvmf_ctrlr *ctrlr, struct nvme_id_ctrlr *id)
 static void put_nvm(const struct nvmf_ctrlr *ctrlr, struct nvme_id_ctrlr *id)
 {
     const struct nvmf_subsystem *sub = ctrlr->sub;
-    put_text(id->sn, sizeof(id->sn), sub->serial);
-    put_text(id->mn, sizeof(id->mn), sub->model);
+    nvmf_put_text(id->sn, sizeof(id->sn), sub->serial);
+    nvmf_put_text(id->mn, sizeof(id->mn), sub->model);
     id->rab = 6;
     id->cntrltype = NVME_CNTRLTYPE_IO;
     id->oaes = ash_le32(NVME_OAES_NS);
@@ -88,8 +89,8 @@ static uint16_t identify_ctrlr(struct nvmf_req *req)
         put_nvm(ctrlr, id);
         return 0;
     }
-    put_text(id->sn, sizeof(id->sn), "00000000000000000000");
-    put_text(id->mn, sizeof(id->mn), "Ashlar discovery controller");
+    nvmf_put_text(id->sn, sizeof(id->sn), "00000000000000000000");
+    nvmf_put_text(id->mn, sizeof(id->mn), "Ashlar discovery controller");
     id->cntrltype = NVME_CNTRLTYPE_DISCOVERY;
     id->oaes = ash_le32(NVME_OAES_DISCOVERY);
     return 0;

@@ -191,12 +191,6 @@ static void log_reservation(struct nvmf_req *req, struct ash_buf *out)
 
 /* ------------------------------------------------------------- discovery */
 
-static void put_padded(char *to, size_t n, const char *text)
-{
-    memset(to, ' ', n);
-    memcpy(to, text, ASH_MIN(strlen(text), n));
-}
-
 /* by: the connection of the host that asks; it has come to a certain address even where the
  * listener has none. */
 static void put_entry(const struct nvmf_subsystem *sub, const struct nvmf_listener *l,
@@ -217,8 +211,8 @@ static void put_entry(const struct nvmf_subsystem *sub, const struct nvmf_listen
         .eflags = ash_le16(sub->discovery ? NVME_DISC_EFLAG_PERSISTENT : 0),
     };
     e.sectype = l->secure ? NVME_SECTYPE_TLS13 : 0;
-    put_padded(e.trsvcid, sizeof(e.trsvcid), l->trsvcid);
-    put_padded(e.traddr, sizeof(e.traddr), traddr);
+    nvmf_put_text(e.trsvcid, sizeof(e.trsvcid), l->trsvcid);
+    nvmf_put_text(e.traddr, sizeof(e.traddr), traddr);
     memcpy(e.subnqn, sub->nqn, sizeof(e.subnqn));
     ash_buf_add(out, &e, sizeof(e));
 }

@@ -505,6 +505,8 @@ void nvmf_admin(struct nvmf_req *req);
 bool nvmf_admin_known(uint8_t opcode);
 /* identify.c, log.c: fill req->buf; status. */
 uint16_t nvmf_identify(struct nvmf_req *req);
+/* A text field of n bytes, filled with spaces (docs/spec/nvme-tcp.md 4). */
+void nvmf_put_text(char *to, size_t n, const char *text);
 uint16_t nvmf_get_log_page(struct nvmf_req *req);
 /* feature.c */
 uint16_t nvmf_get_feature(struct nvmf_req *req);
