@@ -160,9 +160,12 @@ static bool take_option(struct options *o, int c)
         o->n_first++;
         return true;
     case O_PAIRS:
-    case O_TRIPLES: /* nothing of the last writes there, or all: a crash at every write */
+    case O_TRIPLES:
         o->sequence = c == O_PAIRS ? 2 : 3;
-        o->limits = (struct crash_limits){.n_samples = 2, .no_tears = true};
+        /* nothing of the last writes there, or all: a crash at every write; a second one during the
+         * recovery of one in four; a kill */
+        o->limits = (struct crash_limits){
+            .n_samples = 2, .nested_every = 4, .n_nested = 2, .n_kills = 1, .no_tears = true};
         return true;
     case O_EVERY:
         o->every = ASH_MAX(strtoull(optarg, NULL, 0), 1ull);

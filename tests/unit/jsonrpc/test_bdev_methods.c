@@ -896,8 +896,8 @@ static int config_body(void *arg)
     CHECK(json_object_array_length(v) == 7, "%s", json_object_to_json_string(v));
     json_object_put(v);
     static const char *const kept[] = {
-        "{\"method\":\"bdev_nvme_set_options\",\"params\":{\"timeout_us\":18446744073709551615,"
-        "\"ctrlr_loss_timeout_sec\":-1,\"dhchap_digests\":[\"sha256\"]}}",
+        ("{\"method\":\"bdev_nvme_set_options\",\"params\":{\"timeout_us\":18446744073709551615,"
+         "\"ctrlr_loss_timeout_sec\":-1,\"dhchap_digests\":[\"sha256\"]}}"),
         "\"opc\":\"write\",\"granularity\":3,\"min_nsec\":5000,\"max_nsec\":6000000",
         "{\"impl_name\":\"posix\",\"enable_ktls\":false}",
         "{\"impl_name\":\"ssl\",\"tls_version\":13}",
