@@ -56,7 +56,8 @@ static void add_tables(struct jsonrpc *rpc, bool fill)
     const struct ash_method *const own[] = {
         rpc_core_methods, rpc_log_methods,       rpc_config_methods, rpc_bdev_methods,
         rpc_lvol_methods, rpc_lvol_attr_methods, rpc_own_methods,    nbd_methods,
-        nvmf_methods,     rpc_kept_methods,      rpc_qd_methods,     fexp_methods,
+        nvmf_methods,     nvmf_referral_methods, rpc_kept_methods,   rpc_qd_methods,
+        fexp_methods,
     };
     rpc->n_entries = 0;
     for (const struct ash_method *const *t = rpc->opts.extra; t && *t; t++)

@@ -217,6 +217,23 @@ static void put_entry(const struct nvmf_subsystem *sub, const struct nvmf_listen
     ash_buf_add(out, &e, sizeof(e));
 }
 
+static void put_referral(const struct nvmf_referral *r, uint16_t asqsz, struct ash_buf *out)
+{
+    struct nvme_disc_entry e = {
+        .trtype = NVME_TRTYPE_TCP,
+        .adrfam = r->ipv6 ? NVME_ADRFAM_IPV6 : NVME_ADRFAM_IPV4,
+        .subtype = NVME_SUBTYPE_REFERRAL,
+        .treq = r->secure ? NVME_TREQ_REQUIRED : NVME_TREQ_NOT_REQUIRED,
+        .cntlid = ash_le16(NVME_CNTLID_DYNAMIC),
+        .asqsz = ash_le16(asqsz),
+        .sectype = r->secure ? NVME_SECTYPE_TLS13 : 0,
+    };
+    nvmf_put_text(e.trsvcid, sizeof(e.trsvcid), r->trsvcid);
+    nvmf_put_text(e.traddr, sizeof(e.traddr), r->traddr);
+    memcpy(e.subnqn, r->subnqn, sizeof(e.subnqn));
+    ash_buf_add(out, &e, sizeof(e));
+}
+
 static void log_discovery(struct nvmf_req *req, struct ash_buf *out)
 {
     const struct nvmf_ctrlr *ctrlr = req->conn->ctrlr;
@@ -233,6 +250,9 @@ static void log_discovery(struct nvmf_req *req, struct ash_buf *out)
                 put_entry(sub, path->listener, req->conn, out);
         }
     }
+    ash_list_for_each (item, &srv->referrals)
+        put_referral(ash_list_entry(item, struct nvmf_referral, link), srv->transport.max_aq_depth,
+                     out);
     if (out->failed)
         return;
     uint64_t n = (out->n_bytes - sizeof(head)) / sizeof(struct nvme_disc_entry);

@@ -437,15 +437,34 @@ static int run_nvmf_ns_remove_host(struct ash_call *call, void *params)
 
 /* -------------------------------------------------------------- listeners */
 
-struct p_address {
-    char *trtype, *traddr, *adrfam, *trsvcid;
-};
 static const struct ash_param address_table[] = {
-    ASH_PARAM(struct p_address, trtype, ASH_P_STR, ASH_P_REQUIRED, NULL, "TCP"),
-    ASH_PARAM(struct p_address, traddr, ASH_P_STR, ASH_P_REQUIRED, NULL, "IP address"),
-    ASH_PARAM(struct p_address, adrfam, ASH_P_STR, 0, NULL, "IPv4 (default) or IPv6"),
-    ASH_PARAM(struct p_address, trsvcid, ASH_P_STR, 0, NULL, "port; 4420 when left out"),
+    ASH_PARAM(struct nvmf_address_params, trtype, ASH_P_STR, ASH_P_REQUIRED, NULL, "TCP"),
+    ASH_PARAM(struct nvmf_address_params, traddr, ASH_P_STR, ASH_P_REQUIRED, NULL, "IP address"),
+    ASH_PARAM(struct nvmf_address_params, adrfam, ASH_P_STR, 0, NULL, "IPv4 (default) or IPv6"),
+    ASH_PARAM(struct nvmf_address_params, trsvcid, ASH_P_STR, 0, NULL, "port; 4420 when left out"),
     {0}};
+
+void nvmf_address_free(struct nvmf_address_params *params)
+{
+    ash_params_free(address_table, params);
+}
+
+int nvmf_address_decode(struct json_object *json, struct nvmf_address_params *ret_params,
+                        struct nvmf_address *ret_address, struct ash_err *err)
+{
+    struct nvmf_address_params *a = ret_params;
+    *a = (struct nvmf_address_params){0};
+    int rc = ash_params_from_json(address_table, a, json, false, err);
+    if (rc)
+        return rc;
+    bool v6 = a->adrfam && strcasecmp(a->adrfam, "IPv6") == 0;
+    if (strcasecmp(a->trtype, "TCP") != 0 ||
+        (a->adrfam && !v6 && strcasecmp(a->adrfam, "IPv4") != 0))
+        return ash_err_set(err, ASH_E_BAD_ARGUMENT, a->traddr,
+                           "only TCP over IPv4 and IPv6 is supported");
+    *ret_address = (struct nvmf_address){a->traddr, a->trsvcid ? a->trsvcid : "4420", v6};
+    return 0;
+}
 
 struct p_listener {
     char *nqn, *tgt_name, *sock_impl;
@@ -486,23 +505,14 @@ static int with_address(struct ash_call *call, const struct p_listener *p,
                         int (*fn)(struct ash_call *call, const struct p_listener *p,
                                   const struct nvmf_address *address))
 {
-    struct p_address a = {0};
+    struct nvmf_address_params params;
+    struct nvmf_address address;
     if (!target_ok(call, p->tgt_name))
         return -ENOENT;
-    int rc = ash_params_from_json(address_table, &a, p->listen_address, false, call->err);
-    if (rc)
-        return fail(call, rc, INVALID_PARAMS, "Invalid parameters");
-    bool v6 = a.adrfam && strcasecmp(a.adrfam, "IPv6") == 0;
-    bool ok =
-        strcasecmp(a.trtype, "TCP") == 0 && (!a.adrfam || v6 || strcasecmp(a.adrfam, "IPv4") == 0);
-    struct nvmf_address address = {a.traddr, a.trsvcid ? a.trsvcid : "4420", v6};
-    if (ok)
+    int rc = nvmf_address_decode(p->listen_address, &params, &address, call->err);
+    if (rc == 0)
         rc = fn(call, p, &address);
-    else
-        rc = ash_err_set(call->err, ASH_E_BAD_ARGUMENT, p->nqn,
-                         "only TCP over IPv4 and IPv6 is "
-                         "supported");
-    ash_params_free(address_table, &a);
+    nvmf_address_free(&params);
     return done(call, rc, p->nqn, INVALID_PARAMS, "Invalid parameters");
 }
 

@@ -138,6 +138,13 @@ int nvmf_remove_host(struct nvmf_server *srv, const char *nqn, const char *host,
                      struct ash_err *err) ASH_MAY_WAIT;
 int nvmf_allow_any_host(struct nvmf_server *srv, const char *nqn, bool allow, struct ash_err *err);
 
+/* Another discovery service, that ours tells of. -EEXIST EXPORT_EXISTS, -EBUSY EXPORT_LIMIT,
+ * -EINVAL BAD_NAME, BAD_ARGUMENT; removing: -ENOENT EXPORT_NOT_FOUND. */
+int nvmf_add_referral(struct nvmf_server *srv, const struct nvmf_address *address,
+                      const char *subnqn, struct ash_err *err);
+int nvmf_remove_referral(struct nvmf_server *srv, const struct nvmf_address *address,
+                         const char *subnqn, struct ash_err *err);
+
 uint32_t nvmf_n_connections(const struct nvmf_server *srv);
 
 /* Serve one connected socket as if it had come by a listener of the target (tests). The server owns
@@ -165,6 +172,7 @@ int nvmf_unshare(struct nvmf_server *srv, const char *volume, struct ash_err *er
 
 /* nvmf_* methods of docs/spec/spdk-jsonrpc.md 9, nvmf_share, nvmf_unshare, nvmf_get_shares. */
 extern const struct ash_method nvmf_methods[];
+extern const struct ash_method nvmf_referral_methods[];
 /* The calls that make transport, subsystems and what is in them again (shares come back by
  * themselves). */
 void nvmf_dump_config(const struct nvmf_server *srv, struct ash_jsonw *w);

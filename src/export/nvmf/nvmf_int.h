@@ -58,7 +58,8 @@ struct nvmf_server {
     struct nvmf_transport_opts transport;
     struct ash_list subsystems; /* the discovery subsystem, then by NQN */
     struct ash_list listeners, conns;
-    uint32_t n_conns, n_subsystems, n_unassociated;
+    struct ash_list referrals;
+    uint32_t n_conns, n_subsystems, n_unassociated, n_referrals;
     uint32_t n_busy;                       /* calls that wait while they use the server */
     unsigned next_reactor;                 /* for an I/O queue, when several have as few */
     uint32_t n_io_queues[RT_MAX_REACTORS]; /* given to each */
@@ -87,6 +88,12 @@ struct nvmf_listener {
     struct rt_sock *sock;
     struct rt_op op;
     struct rt_timer retry;
+};
+
+struct nvmf_referral {
+    struct ash_list link;
+    char traddr[256], trsvcid[33], subnqn[NVME_NQN_FIELD];
+    bool ipv6, secure;
 };
 
 /* A subsystem as it is reached by one listener. Stays while a connection points at it. */
@@ -467,6 +474,9 @@ struct nvmf_auth *nvmf_auth_new(const struct nvmf_host *host); /* NULL: no memor
 void nvmf_auth_free(struct nvmf_auth *auth);
 void nvmf_auth(struct nvmf_req *req); /* Authentication Send and Receive */
 bool nvmf_is_auth(const struct nvme_sqe *sqe);
+
+/* referral.c */
+void nvmf_referrals_fini(struct nvmf_server *srv);
 
 /* tls.c */
 int nvmf_tls_init(struct nvmf_server *srv); /* 0 or -ENOMEM */

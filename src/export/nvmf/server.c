@@ -365,6 +365,7 @@ int nvmf_server_create(struct bdev_mgr *mgr, struct pool_mgr *pools, struct nvmf
     nvmf_transport_defaults(&srv->transport);
     ash_list_init(&srv->subsystems);
     ash_list_init(&srv->listeners);
+    ash_list_init(&srv->referrals);
     ash_list_init(&srv->conns);
     rt_waitq_init(&srv->changed);
     rt_mutex_init(&srv->lock);
@@ -397,6 +398,7 @@ void nvmf_server_destroy(struct nvmf_server *srv)
         rt_waitq_wait(&srv->changed);
     rt_timer_stop(&srv->sweep_retry);
     ASH_ASSERT(ash_list_empty(&srv->listeners));
+    nvmf_referrals_fini(srv);
     rt_tls_server_free(srv->tls);
     rt_free(srv->share_uri);
     rt_free(srv->groups);

@@ -390,10 +390,38 @@ static void config_subsystem(const struct nvmf_subsystem *sub, struct ash_jsonw 
         config_listener(ash_list_entry(item, struct nvmf_path, link), w);
 }
 
+static void show_referral(const struct nvmf_referral *r, struct ash_jsonw *w)
+{
+    ash_jsonw_obj(w, "address");
+    ash_jsonw_str(w, "trtype", "TCP");
+    ash_jsonw_str(w, "adrfam", r->ipv6 ? "IPv6" : "IPv4");
+    ash_jsonw_str(w, "traddr", r->traddr);
+    ash_jsonw_str(w, "trsvcid", r->trsvcid);
+    ash_jsonw_obj_end(w);
+    ash_jsonw_bool(w, "secure_channel", r->secure);
+    ash_jsonw_str(w, "subnqn", r->subnqn);
+}
+
+void nvmf_show_referrals(const struct nvmf_server *srv, struct ash_jsonw *w)
+{
+    ash_jsonw_arr(w, NULL);
+    ash_list_for_each (item, &srv->referrals) {
+        ash_jsonw_obj(w, NULL);
+        show_referral(ash_list_entry(item, struct nvmf_referral, link), w);
+        ash_jsonw_obj_end(w);
+    }
+    ash_jsonw_arr_end(w);
+}
+
 void nvmf_dump_config(const struct nvmf_server *srv, struct ash_jsonw *w)
 {
     if (srv->has_transport)
         config_transport(srv, w);
+    ash_list_for_each (item, &srv->referrals) {
+        entry_begin(w, "nvmf_discovery_add_referral");
+        show_referral(ash_list_entry(item, struct nvmf_referral, link), w);
+        entry_end(w);
+    }
     ash_list_for_each (item, &srv->subsystems) {
         const struct nvmf_subsystem *sub = ash_list_entry(item, struct nvmf_subsystem, link);
         if (!sub->shared && !sub->closing)

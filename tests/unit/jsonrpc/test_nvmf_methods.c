@@ -37,6 +37,20 @@ static const struct {
     {"nvmf_create_subsystem", "{\"nqn\":\"" NQN "b\",\"x\":1}", BAD, "Invalid parameters"},
     {"nvmf_create_subsystem", "{\"nqn\":\"" NQN "b\",\"tgt_name\":\"x\"}", FAILED,
      "Unable to find a target."},
+    {"nvmf_discovery_add_referral", "{}", BAD, "Invalid parameters"},
+    {"nvmf_discovery_add_referral",
+     "{\"address\":{\"trtype\":\"tcp\",\"traddr\":\"192.0.2.1\",\"trsvcid\":\"8009\"}}", BAD,
+     "Invalid parameters"}, /* there is one */
+    {"nvmf_discovery_add_referral", "{\"address\":{\"trtype\":\"rdma\",\"traddr\":\"192.0.2.2\"}}",
+     BAD, "Invalid parameters"},
+    {"nvmf_discovery_add_referral",
+     "{\"subnqn\":\"x\",\"address\":{\"trtype\":\"tcp\",\"traddr\":\"192.0.2.2\"}}", BAD,
+     "Invalid parameters"},
+    {"nvmf_discovery_add_referral",
+     "{\"tgt_name\":\"x\",\"address\":{\"trtype\":\"tcp\",\"traddr\":\"192.0.2.2\"}}", FAILED,
+     "Unable to find a target."},
+    {"nvmf_discovery_remove_referral",
+     "{\"address\":{\"trtype\":\"tcp\",\"traddr\":\"192.0.2.1\"}}", BAD, "Invalid parameters"},
     {"nvmf_delete_subsystem", "{\"nqn\":\"nqn.x\"}", BAD,
      "Invalid parameters: Subsystem with NQN 'nqn.x' not found"},
     {"nvmf_delete_subsystem", "{\"nqn\":\"nqn.2014-08.org.nvmexpress.discovery\"}", BAD,
@@ -126,6 +140,9 @@ static void build(struct client *c)
            "\"m1\"");
     expect(c, "nvmf_create_transport",
            "{\"trtype\":\"tcp\",\"in_capsule_data_size\":8192,\"unknown\":1}", "true");
+    expect(c, "nvmf_discovery_add_referral",
+           "{\"address\":{\"trtype\":\"tcp\",\"traddr\":\"192.0.2.1\",\"trsvcid\":\"8009\"}}",
+           "true");
     expect(c, "nvmf_create_subsystem",
            "{\"nqn\":\"" NQN "\",\"serial_number\":\"S1\",\"model_number\":\"M1\","
            "\"max_namespaces\":2,\"ana_reporting\":true,\"min_cntlid\":10,\"max_cntlid\":20,"
@@ -162,6 +179,10 @@ static void look(struct client *c)
            "[{\"address\":" ADDRESS ",\"ana_states\":[{\"ana_group\":1,\"ana_state\":"
            "\"optimized\"},{\"ana_group\":2,\"ana_state\":\"non_optimized\"}],"
            "\"ana_state\":\"optimized\"}]");
+    expect(c, "nvmf_discovery_get_referrals", "{}",
+           "[{\"address\":{\"trtype\":\"TCP\",\"adrfam\":\"IPv4\",\"traddr\":\"192.0.2.1\","
+           "\"trsvcid\":\"8009\"},\"secure_channel\":false,"
+           "\"subnqn\":\"nqn.2014-08.org.nvmexpress.discovery\"}]");
     expect(c, "nvmf_subsystem_get_controllers", "{\"nqn\":\"" NQN "\"}", "[]");
     expect(c, "nvmf_subsystem_get_qpairs", "{\"nqn\":\"" NQN "\"}", "[]");
     struct json_object *v = call(c, "nvmf_get_transports", "{\"trtype\":\"TCP\"}");
@@ -228,6 +249,10 @@ static int saved_body(void *arg)
     expect(&s.c, "nvmf_subsystem_allow_any_host", "{\"nqn\":\"" NQN "\",\"allow_any_host\":true}",
            "true");
     expect(&s.c, "nvmf_delete_subsystem", "{\"nqn\":\"" NQN "\"}", "true");
+    expect(&s.c, "nvmf_discovery_remove_referral",
+           "{\"address\":{\"trtype\":\"tcp\",\"traddr\":\"192.0.2.1\",\"trsvcid\":\"8009\"}}",
+           "true");
+    expect(&s.c, "nvmf_discovery_get_referrals", "{}", "[]");
     expect(&s.c, "bdev_malloc_delete", "{\"name\":\"m0\"}", "true");
     setup_end(&s);
     ash_buf_free(&config);
