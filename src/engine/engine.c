@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "ashlar/ashlar.h"
 #include "base/assert.h"
 #include "export/nbd/nbd.h"
 #include "export/nvmf/nvmf.h"
@@ -22,6 +23,11 @@ struct ash_engine {
     struct nvmf_server *nvmf;
     struct ash_list parts;
 };
+
+const char *ashlar_version(void)
+{
+    return ASHLAR_VERSION;
+}
 
 int ash_engine_create(const struct ash_engine_opts *opts, struct ash_engine **ret_engine,
                       struct ash_err *err)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See switch.h. Floating-point control words are not saved: nobody changes them here. */
+/* See switch.h. Floating-point control words are not saved: nobody changes them here. RT_UCONTEXT
+ * (tests/integration/portable.sh) asks for the form of other processors. */
 #include "rt/switch.h"
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(RT_UCONTEXT)
 
 __asm__(".text\n"
         ".globl rt_switch_stack\n"
@@ -42,7 +43,7 @@ void *rt_switch_prepare(void *bottom, void *top, void (*entry)(void))
     return sp;
 }
 
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(RT_UCONTEXT)
 
 __asm__(".text\n"
         ".globl rt_switch_stack\n"
