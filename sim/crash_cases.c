@@ -49,7 +49,7 @@ static int clone_ext(struct crash_env *e, const char *name)
 
 static int set_attr(struct crash_env *e, const char *vol, const char *name, size_t n_bytes)
 {
-    char value[3500];
+    char value[4000];
     struct volume *v = crash_volume(e, vol);
     memset(value, 'x', sizeof(value));
     return v ? volume_xattr_set(v, name, value, n_bytes, true, NULL) : -ENOENT;
@@ -478,7 +478,7 @@ static int op_attr(struct crash_env *e)
 
 static int op_attr_big(struct crash_env *e)
 {
-    return set_attr(e, "v", "big", 3000);
+    return set_attr(e, "v", "big", 3900); /* a second page of the chain */
 }
 
 static int op_attr_remove(struct crash_env *e)

@@ -170,11 +170,96 @@ static void test_nothing_is_built_upon_a_failed_write(void **state)
     }
 }
 
+/* ------------------------------------------------------------- long chains */
+
+enum { N_ATTRS = 12, ATTR_BYTES = 3000 };
+
+static void attr(char name[16], uint8_t value[ATTR_BYTES], unsigned i, unsigned round)
+{
+    snprintf(name, 16, "attr%u", i);
+    memset(value, (int)(i * 16 + round), ATTR_BYTES);
+}
+
+static bool has_attrs(struct pt *t, unsigned n, unsigned round)
+{
+    struct volume *v = volume_find(t->pools, "tank/v");
+    struct volume_info info;
+    uint8_t want[ATTR_BYTES];
+    char name[16];
+    const void *value;
+    size_t n_value;
+    volume_get_info(v, &info);
+    bool ok = info.state == VOLUME_OK;
+    for (unsigned i = 0; i < N_ATTRS && ok; i++) {
+        attr(name, want, i, round);
+        int rc = volume_xattr_get(v, name, &value, &n_value);
+        ok = i < n ? rc == 0 && n_value == ATTR_BYTES && memcmp(value, want, n_value) == 0
+                   : rc == -ENOENT;
+    }
+    return ok;
+}
+
+static int long_first(struct pt *t, void *arg)
+{
+    uint8_t value[ATTR_BYTES];
+    char name[16];
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    pt_make_pool(t, "/d", "tank", C);
+    struct volume *v = make(t, "v", 4);
+    for (unsigned i = 0; i < N_ATTRS; i++) {
+        attr(name, value, i, 1);
+        CHECK_INT(volume_xattr_set(v, name, value, ATTR_BYTES, false, NULL), 0);
+    }
+    CHECK(has_attrs(t, N_ATTRS, 1));
+    return 0;
+}
+
+static int long_second(struct pt *t, void *arg)
+{
+    uint8_t value[ATTR_BYTES];
+    char name[16];
+    struct pool_info info;
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    CHECK(has_attrs(t, N_ATTRS, 1));
+    struct volume *v = volume_find(t->pools, "tank/v");
+    for (unsigned i = N_ATTRS; i-- > 2;) {
+        attr(name, value, i, 1);
+        CHECK_INT(volume_xattr_remove(v, name, false, NULL), 0);
+    }
+    CHECK(has_attrs(t, 2, 1));
+    pool_get_info(pool_find(t->pools, "tank"), &info);
+    CHECK_INT(info.n_free_md_pages, info.n_md_pages - 3); /* of the store, two of the volume */
+    return 0;
+}
+
+static int long_third(struct pt *t, void *arg)
+{
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    CHECK(has_attrs(t, 2, 1));
+    return 0;
+}
+
+/* A volume of a dozen metadata pages, read again, cut to two, read again. */
+static void test_long_chains(void **state)
+{
+    for (int cut = 0; cut < 2; cut++) {
+        struct rt_sim_disk *disk = rt_sim_disk_new(16 << 20, 512);
+        CHECK_INT(pt_run(disk, 35, false, cut, long_first, NULL), 0);
+        assert_true(pt_disk_is_sound(disk, !cut));
+        CHECK_INT(pt_run(disk, 36, false, cut, long_second, NULL), 0);
+        assert_true(pt_disk_is_sound(disk, !cut));
+        CHECK_INT(pt_run(disk, 37, false, false, long_third, NULL), 0);
+        assert_true(pt_disk_is_sound(disk, true));
+        rt_sim_disk_put(disk);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_failed_write_stays_undone_over_a_close),
         cmocka_unit_test(test_nothing_is_built_upon_a_failed_write),
+        cmocka_unit_test(test_long_chains),
     };
     return cmocka_run_group_tests_name("commit", tests, NULL, NULL);
 }

@@ -110,7 +110,7 @@ static int os_take(enum os_call call)
 
 /* ---------------------------------------------------------------- transfers */
 
-static ssize_t os_move(enum os_call call, long number, int fd, const void *buf, size_t n, off_t at)
+static ssize_t os_move(enum os_call call, long number, int fd, void *buf, size_t n, off_t at)
 {
     int result = os_take(call);
     if (result > 0) {
@@ -129,7 +129,7 @@ ssize_t pread(int fd, void *buf, size_t n, off_t at)
 
 ssize_t pwrite(int fd, const void *buf, size_t n, off_t at)
 {
-    return os_move(OS_PWRITE, SYS_pwrite64, fd, buf, n, at);
+    return os_move(OS_PWRITE, SYS_pwrite64, fd, (void *)(uintptr_t)buf, n, at);
 }
 
 ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t at, int flags)
