@@ -646,7 +646,8 @@ int lvs_bdev_register(struct lvs_volume *v, struct ash_err *err)
         .size_bytes = v->map.n_clusters * v->store->cluster_bytes,
         .align_bytes = base->align_bytes,
         .boundary_bytes = v->store->cluster_bytes,
-        .read_only = lvs_is_read_only(v) || v->must_stay || v->store->read_only,
+        .read_only =
+            lvs_is_read_only(v) || lvs_is_foreign(v) || v->must_stay || v->store->read_only,
         .volatile_cache = true,
         .unmap_zeroes = false,
         .fast_zeroes = lvs_is_thin(v) || base->fast_zeroes,

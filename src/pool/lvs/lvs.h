@@ -251,6 +251,13 @@ static inline bool lvs_is_read_only(const struct lvs_volume *v)
     return v->root.data_ro_flags != 0;
 }
 
+/* Flags of a version to come: its metadata is not ours to change
+ * (docs/spec/blobstore-format.md 5.3), and so no cluster can be given to it either. */
+static inline bool lvs_is_foreign(const struct lvs_volume *v)
+{
+    return v->root.md_ro_flags & ~LVS_MD_RO_KNOWN;
+}
+
 static inline uint64_t lvs_page_offset(const struct lvs_store *s, uint32_t page)
 {
     return s->md_start_bytes + (uint64_t)page * s->md_page_bytes;

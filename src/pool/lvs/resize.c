@@ -163,7 +163,7 @@ int lvs_volume_resize(struct volume *vol, uint64_t size_bytes, struct ash_err *e
 {
     struct lvs_volume *v = lvs_of_volume(vol);
     uint64_t n_new = ash_div_up(size_bytes, v->store->cluster_bytes);
-    if (lvs_is_read_only(v) || v->root.md_ro_flags & ~LVS_MD_RO_KNOWN)
+    if (lvs_is_read_only(v))
         return ash_err_set(err, ASH_E_VOLUME_READ_ONLY, v->name, "volume '%s' is read-only",
                            v->name);
     if (n_new > LVS_N_CLUSTERS_MAX)

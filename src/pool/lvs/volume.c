@@ -245,6 +245,10 @@ int lvs_op_begin(struct lvs_volume *v, const char *op, struct ash_err *err)
     if (v->state == VOLUME_FAULTED && strcmp(op, "delete") != 0)
         return ash_err_set(err, ASH_E_VOLUME_FAULTED, v->name, "volume '%s' is faulted: %s",
                            v->name, v->fault);
+    if (lvs_is_foreign(v) && strcmp(op, "delete") != 0)
+        return ash_err_set(err, ASH_E_VOLUME_READ_ONLY, v->name,
+                           "volume '%s' has flags of a newer version: it can be read and deleted",
+                           v->name);
     int rc = lvs_store_op_begin(v->store, err);
     if (rc)
         return rc;

@@ -112,6 +112,25 @@ static void either_area_is_enough(void **state)
     rt_destroy(rt);
 }
 
+/* ----------------------------------------------------------------- segments */
+
+/* Extents of one area of a segment; of damaged metadata too, which may have too few areas. */
+static void area_lengths(void **state)
+{
+    static const struct {
+        const char *type;
+        uint32_t n_areas, want;
+    } rows[] = {{"striped", 4, 25},   {"striped", 0, 100},  {"raid1", 3, 100},
+                {"raid5_ls", 3, 50},  {"raid5_ls", 4, 34},  {"raid5_ls", 1, 100},
+                {"raid5_ls", 0, 100}, {"raid6_zr", 2, 100}, {"raid6_zr", 3, 100}};
+    for (size_t i = 0; i < ASH_N_ELEMS(rows); i++) {
+        struct lvm_seg seg = {
+            .type = lvm_segtype_find(rows[i].type), .len = 100, .n_areas = rows[i].n_areas};
+        assert_non_null(seg.type);
+        assert_int_equal(lvm_seg_area_len(&seg), rows[i].want);
+    }
+}
+
 /* -------------------------------------------------------------------- paths */
 
 static int paths_main(void *arg)
@@ -154,6 +173,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(label_ends_with_its_sector),
         cmocka_unit_test(either_area_is_enough),
+        cmocka_unit_test(area_lengths),
         cmocka_unit_test(paths),
     };
     return cmocka_run_group_tests_name("lvm edges", tests, NULL, NULL);

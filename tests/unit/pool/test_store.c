@@ -222,6 +222,69 @@ static void stay(void **state)
     }
 }
 
+static int unknown_flag_case(struct pt *t, void *arg)
+{
+    struct ash_err err[3] = {{0}};
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    struct volume *v = find(t, "lvs0/one");
+    CHECK(volume_resize(v, 8 * MKDISK_CLUSTER_BYTES, &err[0]) < 0);
+    CHECK(volume_rename(v, "uno", &err[1]) < 0);
+    CHECK(volume_resize(find(t, "lvs0/snap"), 8 * MKDISK_CLUSTER_BYTES, &err[2]) < 0);
+    for (size_t i = 0; i < ASH_N_ELEMS(err); i++)
+        CHECK_INT(err[i].reason, ASH_E_VOLUME_READ_ONLY);
+    CHECK(bdev_find(t->mgr, "lvs0/one")->read_only);
+    CHECK(pt_holds(t, "lvs0/one", 0, 4 * MKDISK_CLUSTER_BYTES, 0));
+    CHECK_INT(volume_delete(v, NULL), 0);
+    return 0;
+}
+
+/* A flag that we do not know says that its metadata is not ours to change
+ * (docs/spec/blobstore-format.md 5.3). */
+static void unknown_flag(void **state)
+{
+    struct mkdisk d;
+    mkdisk_init(&d, false);
+    struct mkpage p = mkpage_begin(&d, 10, BASE + 10, 0);
+    mkpage_flags(&p, 5, 0, UINT64_C(1) << 40);
+    mkpage_names(&p, "one", 10);
+    mkpage_table(&p, 4, (uint32_t[]){0, 1}, 1);
+    mkpage_end(&p, LVS_INVALID_PAGE);
+    on_disk(&d, false, unknown_flag_case, NULL);
+    mkdisk_fini(&d);
+}
+
+static int first_page_case(struct pt *t, void *arg)
+{
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    struct pool *pool = pool_find(t->pools, "elsewhere");
+    CHECK(pool && !pool_find(t->pools, "lvs0"));
+    CHECK(find(t, "elsewhere/zero") && find(t, "elsewhere/thick"));
+    CHECK_INT(volume_rename(find(t, "elsewhere/zero"), "null", NULL), 0);
+    return 0;
+}
+
+/* The store's own blob is where the super block says, and then page 0 may be a volume's. */
+static void volume_in_the_first_page(void **state)
+{
+    struct mkdisk d;
+    mkdisk_init(&d, false);
+    struct mkpage p = mkpage_begin(&d, 9, BASE + 9, 0);
+    mkpage_flags(&p, 4, 0, 0);
+    mkpage_xattr(&p, false, "uuid", "11111111-2222-3333-4444-555555555555", 37);
+    mkpage_xattr(&p, false, "name", "elsewhere", 10);
+    mkpage_table(&p, 0, NULL, 0);
+    mkpage_end(&p, LVS_INVALID_PAGE);
+    mkdisk_super(&d)->super_blob = ash_le64(BASE + 9);
+    mkdisk_seal_super(&d);
+    p = mkpage_begin(&d, 0, BASE, 0);
+    mkpage_flags(&p, 5, 0, 0);
+    mkpage_names(&p, "zero", 10);
+    mkpage_table(&p, 4, (uint32_t[]){0, 1}, 1);
+    mkpage_end(&p, LVS_INVALID_PAGE);
+    on_disk(&d, false, first_page_case, NULL);
+    mkdisk_fini(&d);
+}
+
 /* ------------------------------------------------------------ shared metadata */
 
 static void thin_of(struct mkdisk *d, uint32_t root, const char *name, unsigned n, uint32_t page)
@@ -288,9 +351,10 @@ static void wrong_kind_of_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(looks),       cmocka_unit_test(thresholds),
-        cmocka_unit_test(closing),     cmocka_unit_test(stay),
-        cmocka_unit_test(shared_page), cmocka_unit_test(wrong_kind_of_page),
+        cmocka_unit_test(looks),        cmocka_unit_test(thresholds),
+        cmocka_unit_test(closing),      cmocka_unit_test(stay),
+        cmocka_unit_test(unknown_flag), cmocka_unit_test(volume_in_the_first_page),
+        cmocka_unit_test(shared_page),  cmocka_unit_test(wrong_kind_of_page),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

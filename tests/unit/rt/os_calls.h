@@ -39,6 +39,7 @@ enum os_call {
     OS_UNLINK,
     OS_FSYNC,
     OS_ACCEPT,
+    OS_CONNECT,
     OS_N_CALLS
 };
 
@@ -255,6 +256,12 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t n)
 {
     OS_FAIL(OS_SETSOCKOPT);
     return (int)syscall(SYS_setsockopt, fd, level, name, value, n);
+}
+
+int connect(int fd, const struct sockaddr *sa, socklen_t n)
+{
+    OS_FAIL(OS_CONNECT);
+    return (int)syscall(SYS_connect, fd, sa, n);
 }
 
 int accept4(int fd, struct sockaddr *sa, socklen_t *n, int flags)

@@ -413,6 +413,8 @@ static int unix_sockets(void *arg)
     CHECK(listen_fails(address, -EADDRINUSE) == ASH_E_RT_SOCKET_BUSY);
     os_next(OS_SOCKET, EMFILE);
     CHECK(connect_fails(address, -EMFILE) == ASH_E_RT_SOCKET);
+    os_next(OS_CONNECT, EAGAIN); /* its queue stayed full */
+    CHECK(connect_fails(address, -ETIMEDOUT) == ASH_E_RT_SOCKET);
     os_next(OS_SETSOCKOPT, EPERM); /* nothing depends on a limit or on room */
     os_next(OS_SETSOCKOPT, EPERM);
     os_next(OS_SETSOCKOPT, EPERM);
@@ -450,6 +452,11 @@ static int tcp_sockets(void *arg)
     CHECK(connect_fails("tcp://no.such.host.invalid:1", -EHOSTUNREACH) == ASH_E_RT_SOCKET);
     os_next(OS_SOCKET, EMFILE);
     CHECK(connect_fails("tcp://127.0.0.1:1", -EMFILE) == ASH_E_RT_SOCKET);
+    os_next(OS_CONNECT, EINPROGRESS); /* so the kernel says that the time is over */
+    CHECK(connect_fails("tcp://127.0.0.1:1", -ETIMEDOUT) == ASH_E_RT_SOCKET);
+    os_next(OS_CONNECT, EINTR);
+    os_next(OS_CONNECT, ECONNREFUSED);
+    CHECK(connect_fails("tcp://127.0.0.1:1", -ECONNREFUSED) == ASH_E_RT_SOCKET && os_used_up());
     if (rt_listen("tcp://[::1]:0", 0, &sock, NULL) == 0) {
         const char *address = rt_sock_address(sock);
         CHECK(ash_starts_with(address, "tcp://[::1]:"));
