@@ -26,6 +26,7 @@ static int module_init(struct bdev_mgr *mgr, void **ret_state)
         return -ENOMEM;
     host->bdevs = mgr;
     ash_list_init(&host->groups);
+    ash_list_init(&host->watches);
     rt_waitq_init(&host->gone_q);
     /* A peer that falls silent on one connection is noticed: SPDK's default is to wait for ever. */
     host->options = (struct nvme_options){.keep_alive_ms = 10000,
@@ -40,36 +41,13 @@ static int module_init(struct bdev_mgr *mgr, void **ret_state)
 static void module_fini(struct bdev_mgr *mgr, void *state)
 {
     struct nvme_host *host = state;
+    nvme_watches_fini(host);
     while (!ash_list_empty(&host->groups)) {
         struct nvme_group *g = ash_list_entry(host->groups.next, struct nvme_group, link);
         g->is_removing = false; /* by the end of its devices */
         nvme_group_remove(g);
     }
     rt_free(host);
-}
-
-/* The same at every start, so that reservations stay ours: from the machine's id, if it has one. */
-static void know_hostid(struct nvme_host *host) ASH_MAY_WAIT
-{
-    static const struct ash_uuid space = {{0x5d, 0x1e, 0x83, 0x44, 0x0f, 0x6a, 0x4c, 0x2b, 0xa1,
-                                           0x77, 0x3e, 0x90, 0x52, 0xc8, 0x1b, 0x06}};
-    char *text = NULL;
-    size_t n = 0;
-    if (!ash_uuid_is_nil(&host->hostid))
-        return;
-    if (rt_read_text("/etc/machine-id", 4096, &text, &n, NULL) == 0 && n >= 32)
-        ash_uuid_v5(&space, text, 32, &host->hostid);
-    else
-        rt_random_uuid(&host->hostid);
-    rt_free(text);
-}
-
-static char *default_hostnqn(struct nvme_host *host) ASH_MAY_WAIT
-{
-    char nqn[NVME_NQN_MAX + 1], uuid[ASH_UUID_TEXT_BYTES];
-    know_hostid(host);
-    snprintf(nqn, sizeof(nqn), "%s%s", NVME_UUID_NQN, ash_uuid_format(&host->hostid, uuid));
-    return rt_strdup(nqn);
 }
 
 /* ---------------------------------------------------------------- attaching */
@@ -179,95 +157,6 @@ static int check_attach(const struct attach_params *p, struct ash_err *err)
     return 0;
 }
 
-static struct nvme_path *find_path(const struct nvme_group *group, const char *traddr,
-                                   const char *trsvcid)
-{
-    ash_list_for_each (l, &group->paths) {
-        struct nvme_path *path = ash_list_entry(l, struct nvme_path, link);
-        if ((!traddr || strcmp(path->opts.traddr, traddr) == 0) &&
-            (!trsvcid || strcmp(path->opts.trsvcid, trsvcid) == 0))
-            return path;
-    }
-    return NULL;
-}
-
-static int exists(const char *name, struct ash_err *err)
-{
-    return ash_err_set(err, ASH_E_NVME_EXISTS, name,
-                       "A controller named %s already exists with the specified network path",
-                       name);
-}
-
-/* Group by name, made when it is not there, then the path. Takes what opts points to. */
-static int attach(struct nvme_host *host, const char *name, bool may_join, uint32_t max_bdevs,
-                  uint64_t hold_ns, struct nvme_path_opts *opts, struct nvme_group **ret_group,
-                  struct ash_err *err) ASH_MAY_WAIT
-{
-    struct nvme_group *group = nvme_group_find(host, name);
-    int rc = 0;
-    know_hostid(host);
-    if (group && (!may_join || find_path(group, opts->traddr, opts->trsvcid)))
-        rc = exists(name, err);
-    else if (group && group->n_paths &&
-             strcmp(ash_list_entry(group->paths.next, struct nvme_path, link)->opts.subnqn,
-                    opts->subnqn) != 0)
-        rc = invalid(name, "the paths of one controller lead to one subsystem", err);
-    else if (!group) {
-        unsigned n = ASH_MIN(rt_n_reactors(rt_world()), (unsigned)opts->n_queues_max);
-        rc = nvme_group_create(host, name, n, &group, err);
-        if (rc == 0) {
-            group->max_namespaces = max_bdevs;
-            group->n_retries = host->options.n_retries;
-            group->hold_ns = hold_ns;
-        }
-    }
-    if (rc) {
-        nvme_path_opts_free(opts);
-        return rc;
-    }
-    group->n_users++;
-    rc = nvme_path_attach(group, opts, err);
-    group->n_users--;
-    rt_waitq_wake_all(&host->gone_q);
-    if (rc && group->n_paths == 0 && !group->is_removing)
-        nvme_group_remove(group);
-    if (rc == 0)
-        *ret_group = group;
-    return rc;
-}
-
-/* Address and what the options say; the caller fills in the rest. */
-static int path_opts(struct nvme_host *host, const char *traddr, const char *trsvcid,
-                     const char *subnqn, const char *hostnqn, struct nvme_path_opts *ret,
-                     struct ash_err *err) ASH_MAY_WAIT
-{
-    const struct nvme_options *o = &host->options;
-    char address[160];
-    bool is_ipv6 = strchr(traddr, ':');
-    snprintf(address, sizeof(address), is_ipv6 ? "tcp://[%s]:%s" : "tcp://%s:%s", traddr, trsvcid);
-    *ret = (struct nvme_path_opts){
-        .address = rt_strdup(address),
-        .traddr = rt_strdup(traddr),
-        .trsvcid = rt_strdup(trsvcid),
-        .subnqn = rt_strdup(subnqn),
-        .hostnqn = hostnqn ? rt_strdup(hostnqn) : default_hostnqn(host),
-        .is_ipv6 = is_ipv6,
-        .n_queues_max = RT_MAX_REACTORS,
-        .depth = (uint16_t)o->depth,
-        .keep_alive_ms = o->keep_alive_ms,
-        .loss_s = o->loss_s,
-        .delay_s = o->delay_s,
-        .timeout_ns = o->timeout_us * 1000,
-        .timeout_admin_ns = o->timeout_admin_us ? o->timeout_admin_us * 1000 : ADMIN_NS,
-        .connect_timeout_ns = CONNECT_NS,
-        .late_action = o->late_action,
-    };
-    if (ret->address && ret->traddr && ret->trsvcid && ret->subnqn && ret->hostnqn)
-        return 0;
-    nvme_path_opts_free(ret);
-    return ash_err_set(err, ASH_E_NO_MEMORY, traddr, "no memory for a path");
-}
-
 /* A key by its name, and the name, both for a path. */
 static int take_key(struct nvme_host *host, const char *name, char **ret_name,
                     struct nvme_chap_key **ret_key, struct ash_err *err) ASH_MAY_WAIT
@@ -316,8 +205,8 @@ static int attach_by_params(struct nvme_host *host, const struct attach_params *
     if (rc == 0)
         rc = check_times(p->name, loss_s, delay_s, fast_s, err);
     if (rc == 0)
-        rc = path_opts(host, p->traddr, p->trsvcid ? p->trsvcid : "4420", p->subnqn, p->hostnqn,
-                       &opts, err);
+        rc = nvme_path_opts_make(host, p->traddr, p->trsvcid ? p->trsvcid : "4420", p->subnqn,
+                                 p->hostnqn, &opts, err);
     if (rc)
         return rc;
     opts.hdgst = p->hdgst;
@@ -337,8 +226,8 @@ static int attach_by_params(struct nvme_host *host, const struct attach_params *
         return rc;
     }
     uint64_t hold_ns = fast_s ? fast_s * SECOND_NS : NVME_HOLD_NS_DEFAULT;
-    return attach(host, p->name, p->multipath != DISABLE, p->max_bdevs, hold_ns, &opts, ret_group,
-                  err);
+    return nvme_attach(host, p->name, p->multipath != DISABLE, p->max_bdevs, hold_ns, &opts,
+                       ret_group, err);
 }
 
 static int run_attach(struct ash_call *call, void *params)
@@ -396,7 +285,7 @@ static int run_detach(struct ash_call *call, void *params)
     if (rc)
         return rc;
     bool is_some = p->traddr || p->trsvcid || p->subnqn || p->trtype;
-    struct nvme_path *path = find_path(group, p->traddr, p->trsvcid);
+    struct nvme_path *path = nvme_group_path(group, p->traddr, p->trsvcid);
     if (path && ((p->subnqn && strcmp(path->opts.subnqn, p->subnqn) != 0) ||
                  (p->trtype && !is_word(p->trtype, "TCP"))))
         path = NULL;
@@ -450,29 +339,6 @@ static int run_reset(struct ash_call *call, void *params)
     return rc;
 }
 
-static void dump_group(const struct nvme_group *group, struct ash_jsonw *w)
-{
-    ash_jsonw_obj(w, NULL);
-    ash_jsonw_str(w, "name", group->name);
-    ash_jsonw_arr(w, "ctrlrs");
-    ash_list_for_each (l, &group->paths) {
-        const struct nvme_path *path = ash_list_entry(l, struct nvme_path, link);
-        ash_jsonw_obj(w, NULL);
-        ash_jsonw_str(w, "state", nvme_path_state_name(path->state));
-        nvme_path_dump_trid(path, w);
-        ash_jsonw_u64(w, "cntlid", ash_le16_get(path->id->cntlid));
-        ash_jsonw_obj(w, "host");
-        ash_jsonw_str(w, "nqn", path->opts.hostnqn);
-        ash_jsonw_str(w, "addr", "");
-        ash_jsonw_str(w, "svcid", "");
-        ash_jsonw_bool(w, "no_shn_notification", false);
-        ash_jsonw_obj_end(w);
-        ash_jsonw_obj_end(w);
-    }
-    ash_jsonw_arr_end(w);
-    ash_jsonw_obj_end(w);
-}
-
 static const struct ash_param list_table[] = {
     ASH_PARAM(struct bdev_name_params, name, ASH_P_STR, 0, NULL, "only this one"),
     {.name = NULL},
@@ -489,9 +355,19 @@ static int run_list(struct ash_call *call, void *params)
     ash_list_for_each (l, &host_of(call->bdevs)->groups) {
         const struct nvme_group *group = ash_list_entry(l, struct nvme_group, link);
         if (!only || group == only)
-            dump_group(group, call->result);
+            nvme_dump_group(group, call->result);
     }
     ash_jsonw_arr_end(call->result);
+    return 0;
+}
+
+static int run_io_paths(struct ash_call *call, void *params)
+{
+    const struct bdev_name_params *p = params;
+    if (p->name && !bdev_find(call->bdevs, p->name))
+        return ash_err_set(call->err, ASH_E_BDEV_NOT_FOUND, p->name, "there is no device '%s'",
+                           p->name);
+    nvme_dump_io_paths(host_of(call->bdevs), p->name, call->result);
     return 0;
 }
 
@@ -503,7 +379,7 @@ static int run_health(struct ash_call *call, void *params)
     int rc = find_group(call, p->name, &group);
     if (rc)
         return rc;
-    struct nvme_path *path = find_path(group, NULL, NULL);
+    struct nvme_path *path = nvme_group_path(group, NULL, NULL);
     rc = path && path->state == NVME_PATH_ENABLED
              ? nvme_admin_log(path->admin, NVME_LOG_SMART, NVME_NSID_ALL, 0, &smart, sizeof(smart))
              : -ENOTCONN;
@@ -589,15 +465,92 @@ static int run_discover(struct ash_call *call, void *params)
     struct nvme_path_opts opts;
     if (p->hostnqn && !nvme_nqn_ok(p->hostnqn, NVME_NQN_FIELD))
         return invalid(p->traddr, "hostnqn is no NQN", call->err);
-    know_hostid(host);
-    int rc =
-        path_opts(host, p->traddr, p->trsvcid, NVME_DISCOVERY_NQN, p->hostnqn, &opts, call->err);
+    nvme_know_hostid(host);
+    int rc = nvme_path_opts_make(host, p->traddr, p->trsvcid, NVME_DISCOVERY_NQN, p->hostnqn, &opts,
+                                 call->err);
     if (rc)
         return rc;
     opts.keep_alive_ms = 0;
     rc = nvme_discover(host, &opts, call->result, call->err);
     nvme_path_opts_free(&opts);
     return rc;
+}
+
+struct watch_params {
+    char *name, *trtype, *traddr, *adrfam, *trsvcid, *hostnqn;
+    bool wait_for_attach;
+    uint64_t attach_timeout_ms;
+    uint32_t reconnect_delay_sec, fast_io_fail_timeout_sec;
+    int32_t ctrlr_loss_timeout_sec;
+    bool has_reconnect_delay_sec, has_fast_io_fail_timeout_sec, has_ctrlr_loss_timeout_sec;
+};
+
+#define W(field, type, dflt, help) ASH_PARAM(struct watch_params, field, type, 0, dflt, help)
+static const struct ash_param watch_table[] = {
+    ASH_PARAM(struct watch_params, name, ASH_P_STR, ASH_P_REQUIRED, NULL,
+              "its controllers are NAME0, NAME1 and so on"),
+    ASH_PARAM(struct watch_params, trtype, ASH_P_STR, ASH_P_REQUIRED, NULL, "TCP"),
+    ASH_PARAM(struct watch_params, traddr, ASH_P_STR, ASH_P_REQUIRED, NULL, "address"),
+    W(adrfam, ASH_P_STR, NULL, "IPv4 or IPv6; by the address if none"),
+    W(trsvcid, ASH_P_STR, "8009", "port"),
+    W(hostnqn, ASH_P_STR, NULL, "our NQN; made of the machine's id if none"),
+    W(wait_for_attach, ASH_P_BOOL, "false", "return when what it tells of has been attached"),
+    W(attach_timeout_ms, ASH_P_U64, "0", "at most; 0: as long as it takes"),
+    ASH_PARAM_OPT(struct watch_params, ctrlr_loss_timeout_sec, ASH_P_I32,
+                  "of its controllers: given up after so long; -1: never; 0: after one try"),
+    ASH_PARAM_OPT(struct watch_params, reconnect_delay_sec, ASH_P_U32, "between tries"),
+    ASH_PARAM_OPT(struct watch_params, fast_io_fail_timeout_sec, ASH_P_U32,
+                  "ios fail after waiting so long for a path"),
+    {.name = NULL},
+};
+
+static int run_start_discovery(struct ash_call *call, void *params)
+{
+    const struct watch_params *p = params;
+    struct nvme_host *host = host_of(call->bdevs);
+    const struct nvme_options *o = &host->options;
+    struct nvme_watch_opts w = {
+        .name = p->name,
+        .wait = p->wait_for_attach,
+        .wait_ns = p->attach_timeout_ms * 1000000,
+        .loss_s = p->has_ctrlr_loss_timeout_sec ? p->ctrlr_loss_timeout_sec : o->loss_s,
+        .delay_s = p->has_reconnect_delay_sec ? p->reconnect_delay_sec : o->delay_s,
+        .fast_s = p->has_fast_io_fail_timeout_sec ? p->fast_io_fail_timeout_sec : o->fast_fail_s};
+    if (!is_word(p->trtype, "TCP"))
+        return ash_err_set(call->err, ASH_E_NOT_SUPPORTED, p->name,
+                           "transport '%s' is not supported: only TCP is", p->trtype);
+    if (p->hostnqn && !nvme_nqn_ok(p->hostnqn, NVME_NQN_FIELD))
+        return invalid(p->name, "hostnqn is no NQN", call->err);
+    int rc = check_times(p->name, w.loss_s, w.delay_s, w.fast_s, call->err);
+    if (rc == 0)
+        rc = nvme_path_opts_make(host, p->traddr, p->trsvcid, NVME_DISCOVERY_NQN, p->hostnqn,
+                                 &w.path, call->err);
+    if (rc == 0)
+        rc = nvme_watch_start(host, &w, call->err);
+    if (rc == 0)
+        ash_jsonw_bool(call->result, NULL, true);
+    return rc;
+}
+
+static const struct ash_param watch_name_table[] = {
+    ASH_PARAM(struct bdev_name_params, name, ASH_P_STR, ASH_P_REQUIRED, NULL, "as it was started"),
+    {.name = NULL},
+};
+
+static int run_stop_discovery(struct ash_call *call, void *params)
+{
+    const struct bdev_name_params *p = params;
+    int rc = nvme_watch_stop(host_of(call->bdevs), p->name, call->err);
+    if (rc == 0)
+        ash_jsonw_bool(call->result, NULL, true);
+    return rc;
+}
+
+static int run_discovery_info(struct ash_call *call, void *params)
+{
+    (void)params;
+    nvme_dump_watches(host_of(call->bdevs), call->result);
+    return 0;
 }
 
 static const struct ash_method methods[] = {
@@ -607,12 +560,21 @@ static const struct ash_method methods[] = {
      sizeof(struct detach_params), .run = run_detach},
     {"bdev_nvme_get_controllers", "List controllers and their paths.", list_table,
      sizeof(struct bdev_name_params), ASH_M_READ_ONLY, .run = run_list},
+    {"bdev_nvme_get_io_paths", "The ways from each reactor to namespaces.", list_table,
+     sizeof(struct bdev_name_params), ASH_M_READ_ONLY, .run = run_io_paths},
     {"bdev_nvme_reset_controller", "Connect anew.", reset_table, sizeof(struct reset_params),
      .run = run_reset},
     {"bdev_nvme_get_controller_health_info", "What the controller tells of its health.",
      bdev_name_params, sizeof(struct bdev_name_params), ASH_M_READ_ONLY, .run = run_health},
     {"bdev_nvme_set_hotplug", "Accepted: there are no local controllers.", hotplug_table,
      sizeof(struct hotplug_params), .run = run_set_hotplug},
+    {"bdev_nvme_start_discovery",
+     "Attach what a discovery service tells of, now and whenever that changes.", watch_table,
+     sizeof(struct watch_params), .run = run_start_discovery},
+    {"bdev_nvme_stop_discovery", "Watch it no more; its controllers are detached.",
+     watch_name_table, sizeof(struct bdev_name_params), .run = run_stop_discovery},
+    {"bdev_nvme_get_discovery_info", "Discovery services that are watched.", NULL, 0,
+     ASH_M_READ_ONLY, .run = run_discovery_info},
     {"nvme_discover", "Ask a target what it offers.", discover_table,
      sizeof(struct discover_params), ASH_M_READ_ONLY, .run = run_discover},
     {.name = NULL},
@@ -713,7 +675,7 @@ static int uri_attach(struct nvme_host *host, const struct bdev_uri *uri,
     if (rc == 0 && (p->queues == 0 || p->loss_timeout_sec < -1))
         rc = bdev_uri_invalid(uri, "queues must be 1 or more, loss_timeout_sec -1 or more", err);
     if (rc == 0)
-        rc = path_opts(host, traddr, trsvcid, subnqn, p->hostnqn, &opts, err);
+        rc = nvme_path_opts_make(host, traddr, trsvcid, subnqn, p->hostnqn, &opts, err);
     if (rc)
         return rc;
     opts.hdgst = p->hdgst;
@@ -721,7 +683,7 @@ static int uri_attach(struct nvme_host *host, const struct bdev_uri *uri,
     opts.n_queues_max = (uint16_t)ASH_MIN(p->queues, (uint32_t)RT_MAX_REACTORS);
     opts.loss_s = p->loss_timeout_sec;
     opts.delay_s = 0; /* 1 s, growing */
-    return attach(host, group_name, false, 0, NVME_HOLD_NS_DEFAULT, &opts, ret_group, err);
+    return nvme_attach(host, group_name, false, 0, NVME_HOLD_NS_DEFAULT, &opts, ret_group, err);
 }
 
 static int uri_create(struct bdev_mgr *mgr, const struct bdev_uri *uri, void *params,

@@ -202,6 +202,7 @@ static void event_came(struct nvme_cmd *cmd)
     if ((dw0 & 7) == NVME_AEN_NOTICE) {
         path->ns_changed |= (dw0 >> 8 & 0xFF) == NVME_AEN_INFO_NS;
         path->ana_changed |= (dw0 >> 8 & 0xFF) == NVME_AEN_INFO_ANA;
+        path->log_changed |= (dw0 >> 8 & 0xFF) == NVME_AEN_INFO_DISCOVERY;
     }
     nvme_path_ring(path);
 }
@@ -209,7 +210,9 @@ static void event_came(struct nvme_cmd *cmd)
 int nvme_admin_events(struct nvme_path *path, struct ash_err *err)
 {
     struct nvme_sqe sqe = {.opcode = NVME_ADM_AER};
-    uint32_t wanted = ash_le32_get(path->id->oaes) & (NVME_OAES_NS | NVME_OAES_ANA), dw0;
+    uint32_t wanted = ash_le32_get(path->id->oaes) &
+                      (NVME_OAES_NS | NVME_OAES_ANA | NVME_OAES_DISCOVERY),
+             dw0;
     uint16_t status = 0;
     int rc = wanted ? set_feature(path, NVME_FEAT_AER_CONFIG, wanted, &dw0, &status) : 0;
     if (rc || status)

@@ -37,7 +37,10 @@ void nvme_dump_config(const struct nvme_host *host, struct ash_jsonw *w)
 {
     ash_list_for_each (l, &host->groups) {
         const struct nvme_group *group = ash_list_entry(l, struct nvme_group, link);
+        if (group->is_watched)
+            continue;
         ash_list_for_each (k, &group->paths)
             dump_path_config(group, ash_list_entry(k, struct nvme_path, link), w);
     }
+    nvme_dump_watch_config(host, w);
 }

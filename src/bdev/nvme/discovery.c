@@ -8,13 +8,27 @@
 
 enum { N_ENTRIES_MAX = 1024, N_TRIES = 5 };
 
-/* A field padded with spaces or NULs as text. */
-static void field_text(struct ash_jsonw *w, const char *name, const char *field, size_t n_field)
+static size_t field_length(const char *field, size_t n_field)
 {
     size_t n = strnlen(field, n_field);
     while (n && field[n - 1] == ' ')
         n--;
-    ash_jsonw_strn(w, name, field, n);
+    return n;
+}
+
+static void field_text(struct ash_jsonw *w, const char *name, const char *field, size_t n_field)
+{
+    ash_jsonw_strn(w, name, field, field_length(field, n_field));
+}
+
+bool nvme_disc_text(const char *field, size_t n_field, char *buf, size_t n_buf)
+{
+    size_t n = field_length(field, n_field);
+    if (n >= n_buf)
+        return false;
+    memcpy(buf, field, n);
+    buf[n] = 0;
+    return true;
 }
 
 static void dump_entry(const struct nvme_disc_entry *e, struct ash_jsonw *w)
@@ -67,25 +81,32 @@ static int read_log(struct nvme_qpair *admin, struct nvme_disc_header *head,
     return 0;
 }
 
+int nvme_read_discovery(struct nvme_qpair *admin, struct nvme_disc_entry **ret_entries,
+                        uint32_t *ret_n)
+{
+    struct nvme_disc_header *head = rt_alloc(sizeof(*head));
+    int rc = head ? -EAGAIN : -ENOMEM;
+    for (unsigned i = 0; rc == -EAGAIN && i < N_TRIES; i++)
+        rc = read_log(admin, head, ret_entries, ret_n);
+    rt_free(head);
+    return rc;
+}
+
 int nvme_discover(struct nvme_host *host, struct nvme_path_opts *opts, struct ash_jsonw *w,
                   struct ash_err *err)
 {
     struct nvme_group group = {.host = host, .name = opts->address};
     struct nvme_path path = {.group = &group, .opts = *opts};
-    struct nvme_disc_header *head = rt_alloc(sizeof(*head));
     struct nvme_disc_entry *entries = NULL;
     uint32_t n = 0;
-    int rc = head ? nvme_path_open_admin(&path, err) : -ENOMEM;
+    int rc = nvme_path_open_admin(&path, err);
     if (rc == 0) {
         rc = nvme_admin_enable(&path, err);
-        for (unsigned i = 0; rc == 0 && i < N_TRIES && !entries; i++) {
-            rc = read_log(path.admin, head, &entries, &n);
-            rc = rc == -EAGAIN && i + 1 < N_TRIES ? 0 : rc;
-        }
+        if (rc == 0)
+            rc = nvme_read_discovery(path.admin, &entries, &n);
         (void)nvme_admin_end(&path, true);
         nvme_qpair_close(path.admin);
     }
-    rt_free(head);
     if (rc)
         return ash_err_set_rc(err, rc, ASH_E_NVME_PROTOCOL, opts->address,
                               "discovery at '%s' failed: %s", opts->address, ash_strerror(rc));

@@ -42,6 +42,8 @@ struct nvme_path;
 struct nvme_host {
     struct bdev_mgr *bdevs;
     struct ash_list groups;
+    struct ash_list watches; /* watch.c */
+    uint64_t n_watches_ever;
     struct nvme_options options;
     struct ash_uuid hostid; /* made once per engine */
     struct rt_waitq gone_q; /* a path or group has ended */
@@ -80,6 +82,7 @@ struct nvme_group {
     struct nvme_lane *lanes;
     unsigned n_lanes;
     unsigned max_namespaces;
+    bool is_watched;       /* a discovery service brought it, and will again */
     uint32_t n_retries;    /* [any] */
     uint64_t hold_ns;      /* [any] */
     _Atomic bool may_wait; /* [any] a path is there or may come back */
@@ -161,7 +164,8 @@ struct nvme_path {
     struct rt_waitq bell_q;
     struct rt_timer bell_timer;
     bool has_rung, timer_fired;
-    bool want_stop, want_reset, has_lost_queue, ns_changed, ana_changed, wants_event_request;
+    bool want_stop, want_reset, has_lost_queue, ns_changed, ana_changed, log_changed;
+    bool wants_event_request;
     bool has_served;        /* ios may have been given to it since it was connected */
     bool is_over;           /* what the last connection was given cannot run any more */
     bool was_hung_up;       /* the controller ended it: not over before it lets us in again */
@@ -193,6 +197,9 @@ int nvme_path_open_admin(struct nvme_path *path, struct ash_err *err) ASH_MAY_WA
 /* Start anew; returns when that has succeeded or failed. */
 int nvme_path_reset(struct nvme_path *path, struct ash_err *err) ASH_MAY_WAIT;
 void nvme_path_ring(struct nvme_path *path);
+void nvme_path_bell_init(struct nvme_path *path);
+/* Until somebody rings, ns at most (0: for ever). True: nobody has rung. */
+bool nvme_path_bell_wait(struct nvme_path *path, uint64_t ns) ASH_MAY_WAIT;
 const char *nvme_path_state_name(enum nvme_path_state state);
 void nvme_path_dump_trid(const struct nvme_path *path, struct ash_jsonw *w); /* a member "trid" */
 
@@ -248,8 +255,51 @@ void nvme_lane_fail_held(struct nvme_lane *lane, int rc);
 void nvme_path_ana_suspect(struct nvme_path *path);
 
 /* discovery.c: the discovery log of the target at opts->address as one array. */
+struct nvme_disc_entry;
+/* The log, until it holds still; entries are the caller's. */
+int nvme_read_discovery(struct nvme_qpair *admin, struct nvme_disc_entry **ret_entries,
+                        uint32_t *ret_n) ASH_MAY_WAIT;
+/* A field padded with spaces or NULs. False: it does not fit. */
+bool nvme_disc_text(const char *field, size_t n_field, char *buf, size_t n_buf);
 int nvme_discover(struct nvme_host *host, struct nvme_path_opts *opts, struct ash_jsonw *w,
                   struct ash_err *err) ASH_MAY_WAIT;
+
+/* attach.c */
+void nvme_know_hostid(struct nvme_host *host) ASH_MAY_WAIT;
+/* Address and what the host's options say; the caller fills in the rest. hostnqn NULL: our own. */
+int nvme_path_opts_make(struct nvme_host *host, const char *traddr, const char *trsvcid,
+                        const char *subnqn, const char *hostnqn, struct nvme_path_opts *ret,
+                        struct ash_err *err) ASH_MAY_WAIT;
+/* Group by name, made when it is not there, then the path. Takes what opts points to. */
+int nvme_attach(struct nvme_host *host, const char *name, bool may_join, uint32_t max_bdevs,
+                uint64_t hold_ns, struct nvme_path_opts *opts, struct nvme_group **ret_group,
+                struct ash_err *err) ASH_MAY_WAIT;
+/* To that address and port, NULL: any. NULL: there is none. */
+struct nvme_path *nvme_group_path(const struct nvme_group *group, const char *traddr,
+                                  const char *trsvcid);
+
+/* watch.c: discovery services whose subsystems are attached as they come and go. */
+struct nvme_watch_opts {
+    const char *name;           /* its controllers are NAME0, NAME1, ... */
+    struct nvme_path_opts path; /* to the service; taken */
+    bool wait;                  /* until what the service tells of has been tried once */
+    uint64_t wait_ns;           /* at most; 0: as long as it takes */
+    int32_t loss_s;             /* of its controllers */
+    uint32_t delay_s, fast_s;
+};
+/* -EALREADY NVME_EXISTS; of the wait: -ETIMEDOUT and others NVME_CONNECT. */
+int nvme_watch_start(struct nvme_host *host, struct nvme_watch_opts *opts,
+                     struct ash_err *err) ASH_MAY_WAIT;
+/* Its controllers go with it. -ENODEV NVME_NOT_FOUND. */
+int nvme_watch_stop(struct nvme_host *host, const char *name, struct ash_err *err) ASH_MAY_WAIT;
+/* All, at the end: controllers stay. */
+void nvme_watches_fini(struct nvme_host *host) ASH_MAY_WAIT;
+void nvme_dump_watches(const struct nvme_host *host, struct ash_jsonw *w);
+void nvme_dump_watch_config(const struct nvme_host *host, struct ash_jsonw *w);
+
+/* show.c */
+void nvme_dump_group(const struct nvme_group *group, struct ash_jsonw *w);
+void nvme_dump_io_paths(const struct nvme_host *host, const char *bdev_name, struct ash_jsonw *w);
 
 /* config.c */
 void nvme_dump_config(const struct nvme_host *host, struct ash_jsonw *w);

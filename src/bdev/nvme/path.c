@@ -65,8 +65,13 @@ static void bell_fired(struct rt_timer *timer)
     rt_waitq_wake_all(&path->bell_q);
 }
 
-/* Until somebody rings, ns at most (0: for ever). True: nobody has rung. */
-static bool bell_wait(struct nvme_path *path, uint64_t ns) ASH_MAY_WAIT
+void nvme_path_bell_init(struct nvme_path *path)
+{
+    rt_waitq_init(&path->bell_q);
+    path->bell_timer.fire = bell_fired;
+}
+
+bool nvme_path_bell_wait(struct nvme_path *path, uint64_t ns)
 {
     path->timer_fired = false;
     if (ns)
@@ -305,7 +310,7 @@ static void serve(struct nvme_path *path) ASH_MAY_WAIT
     uint64_t beat_ns = (uint64_t)path->opts.keep_alive_ms * 1000000 / 2;
     for (;;) {
         rt_step("connected");
-        bool timed_out = bell_wait(path, beat_ns);
+        bool timed_out = nvme_path_bell_wait(path, beat_ns);
         if (path->want_stop || path->want_reset || path->has_lost_queue)
             return;
         int rc = timed_out ? nvme_admin_keep_alive(path) : 0;
@@ -378,7 +383,7 @@ static bool wait_for_next(struct nvme_path *path, unsigned n_failed) ASH_MAY_WAI
         set_state(path, NVME_PATH_FAILED);
     }
     while (!path->want_stop && !path->want_reset)
-        if (bell_wait(path, delay_ns))
+        if (nvme_path_bell_wait(path, delay_ns))
             break;
     return !path->want_stop;
 }
@@ -404,6 +409,7 @@ static void live(struct nvme_path *path) ASH_MAY_WAIT
             tell_reset(path, 0);
             serve(path);
             path->lost_since_ns = rt_now_ns();
+            set_state(path, NVME_PATH_CONNECTING);
             tear_down(path);
             if (path->want_stop)
                 return;
@@ -537,8 +543,7 @@ static struct nvme_path *path_new(struct nvme_group *group, struct nvme_path_opt
     }
     path->opts = *opts;
     *opts = (struct nvme_path_opts){0};
-    rt_waitq_init(&path->bell_q);
-    path->bell_timer.fire = bell_fired;
+    nvme_path_bell_init(path);
     path->is_new = true;
     path->first_done = RT_EVENT_INIT;
     for (unsigned i = 0; i < RT_MAX_REACTORS; i++) {
