@@ -16,9 +16,9 @@
 #include "base/assert.h"
 #include "pool/lvs/lvs.h"
 
-static inline uint64_t cluster_of(const struct lvs_store *s, uint64_t offset)
+static inline uint64_t cluster_of(const struct lvs_channel *c, uint64_t offset)
 {
-    return s->cluster_shift ? offset >> s->cluster_shift : offset / s->cluster_bytes;
+    return c->cluster_shift ? offset >> c->cluster_shift : offset / c->cluster_bytes;
 }
 
 static void io_submit(struct bdev_channel *ch, struct bdev_io *io);
@@ -196,8 +196,8 @@ static void fua_written(struct bdev_io *io)
 
 static void pass_write(struct lvs_channel *c, struct bdev_io *io, uint64_t offset)
 {
-    struct lvs_store *s = c->vol->store;
     if (io->flags & BDEV_FUA) {
+        struct lvs_store *s = c->vol->store;
         uint64_t seq = atomic_load(&s->md_written_seq);
         if (seq != atomic_load(&s->md_flushed_seq)) {
             struct lvs_io_ctx *ctx = bdev_io_ctx(io);
@@ -350,7 +350,7 @@ static void io_area(struct bdev_channel *ch, uint64_t offset, uint64_t length,
 {
     struct lvs_channel *c = ch->ctx;
     struct lvs_store *s = c->vol->store;
-    uint64_t idx = cluster_of(s, offset), end = idx * s->cluster_bytes, stop = offset + length;
+    uint64_t idx = cluster_of(c, offset), end = idx * c->cluster_bytes, stop = offset + length;
     struct bdev_area one;
     area_one(c, idx, ret);
     for (unsigned n = 0; n < N_AREA_CLUSTERS_MAX; n++) {
@@ -410,7 +410,6 @@ static void submit_other(struct bdev_channel *ch, struct bdev_io *io)
 static void io_submit(struct bdev_channel *ch, struct bdev_io *io)
 {
     struct lvs_channel *c = ch->ctx;
-    const struct lvs_store *s = c->vol->store;
     if (io->type != BDEV_READ && io->type != BDEV_WRITE && io->type != BDEV_UNMAP &&
         io->type != BDEV_WRITE_ZEROES) {
         submit_other(ch, io);
@@ -420,9 +419,9 @@ static void io_submit(struct bdev_channel *ch, struct bdev_io *io)
         bdev_io_done_soon(io, 0);
         return;
     }
-    uint64_t idx = cluster_of(s, io->offset);
-    uint64_t in = io->offset - idx * s->cluster_bytes;
-    ASH_ASSERT(idx < c->vol->map.n_clusters && in + io->length <= s->cluster_bytes);
+    uint64_t idx = cluster_of(c, io->offset);
+    uint64_t in = io->offset - idx * c->cluster_bytes;
+    ASH_ASSERT(idx < c->vol->map.n_clusters && in + io->length <= c->cluster_bytes);
     uint32_t cluster = lvs_map_get(&c->vol->map, idx);
     if (io->type != BDEV_READ &&
         atomic_load_explicit(&c->vol->refuses_writes, memory_order_relaxed)) {
@@ -432,13 +431,13 @@ static void io_submit(struct bdev_channel *ch, struct bdev_io *io)
     switch (io->type) {
     case BDEV_READ:
         if (cluster)
-            bdev_io_pass(io, c->base, lvs_cluster_offset(s, cluster) + in, NULL);
+            bdev_io_pass(io, c->base, (uint64_t)cluster * c->cluster_bytes + in, NULL);
         else
             read_from_above(c, io, idx, in);
         break;
     case BDEV_WRITE:
         if (cluster)
-            pass_write(c, io, lvs_cluster_offset(s, cluster) + in);
+            pass_write(c, io, (uint64_t)cluster * c->cluster_bytes + in);
         else
             to_owner(io, alloc_job);
         break;
@@ -472,6 +471,8 @@ static int io_channel_init(struct bdev_channel *ch)
 {
     struct lvs_channel *c = ch->ctx;
     c->vol = ash_container_of(ch->bdev, struct lvs_volume, bdev);
+    c->cluster_bytes = c->vol->store->cluster_bytes;
+    c->cluster_shift = c->vol->store->cluster_shift;
     c->base = bdev_channel_get(c->vol->store->desc);
     if (!c->base)
         return -ENOMEM;

@@ -123,13 +123,17 @@ struct lvs_root {
 };
 
 struct lvs_volume {
+    /* What a plain read or write looks at, close together. */
     struct volume vol;
     struct lvs_store *store;
+    struct lvs_map map;
+    /* Which of two roots the disk has is not known (state is FAULTED): what is written now could
+     * land in a snapshot that was not acknowledged, or behind an end. */
+    _Atomic bool refuses_writes;
     struct ash_list link;     /* store->volumes, by blob id */
     struct ash_hnode by_name; /* store->by_name: key = name */
     struct ash_hnode by_uid;  /* store->by_uid: key = unique_id; not in it: the id is taken */
     struct lvs_root root;
-    struct lvs_map map;
     uint32_t *cont_pages; /* continuation pages of the chain as it is on the disk */
     uint32_t n_cont_pages;
     char name[LVS_NAME_MAX + 1];
@@ -143,9 +147,6 @@ struct lvs_volume {
     struct lvs_volume *parent;
     struct ash_list clones, clone_link;
     bool has_stale; /* windows of its map, perhaps */
-    /* Which of two roots the disk has is not known (state is FAULTED): what is written now could
-     * land in a snapshot that was not acknowledged, or behind an end. */
-    _Atomic bool refuses_writes;
     bool had_clone; /* SPDK's "snapshot": had a clone since the load */
     /* external parent */
     struct bdev_desc *esnap_desc;
@@ -438,6 +439,8 @@ struct lvs_channel {
     struct bdev_channel *base;
     struct bdev_channel *esnap; /* of the external device that the chain ends in; NULL: none */
     struct lvs_above *above;    /* above.c */
+    uint32_t cluster_bytes;     /* of the store, here to be at hand */
+    uint8_t cluster_shift;
 };
 
 /* above.c: lvs_source_find for reads of a channel, with a memory; depth and owner are not told. */
