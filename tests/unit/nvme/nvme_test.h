@@ -40,7 +40,8 @@ struct wire {
     enum wire_side side;
     uint64_t at, n_bytes[2];
     bool is_played, is_slow, is_closed, is_recorded;
-    unsigned n_tasks, n_connections;
+    unsigned n_tasks, n_connections, n_refused;
+    uint64_t refused_at_ns[16];
     struct rt_waitq end_q;
     struct wire_link {
         struct wire *wire;
@@ -142,6 +143,8 @@ static inline void wire_accept_task(void *arg)
         struct rt_sock *far;
         if (rt_op_wait(&op) < 0)
             break;
+        if (w->is_closed && w->n_refused < ASH_N_ELEMS(w->refused_at_ns))
+            w->refused_at_ns[w->n_refused++] = rt_now_ns();
         if (w->is_closed || rt_connect("tcp://127.0.0.1:4420", &far, NULL) != 0) {
             rt_sock_close(op.ret_sock);
             continue;

@@ -163,11 +163,84 @@ static int half_open(struct tw *w)
 }
 NVMF_SIM_TEST(half_open, 2)
 
+/* ---------------------------------------------------------------------- limits */
+
+static int refused(int rc, int want_rc, struct ash_err *err)
+{
+    if (rc != want_rc || err->reason != ASH_E_EXPORT_LIMIT)
+        print_error("rc %d reason %d: %s\n", rc, err->reason, err->text);
+    CHECK(rc == want_rc && err->reason == ASH_E_EXPORT_LIMIT);
+    *err = (struct ash_err){0};
+    return 0;
+}
+
+static int resv_register(struct cl *c, uint8_t host)
+{
+    struct nvme_sqe sqe = {.opcode = NVME_IO_RESV_REGISTER, .nsid = ash_le32(1)};
+    struct le64 keys[2] = {ash_le64(0), ash_le64(host)};
+    return cl_do(c, &sqe, keys, sizeof(keys), NULL, 0);
+}
+
+/* More hosts than a reservation can have: the last is told so, the others are registered. */
+static int registrants(struct tw *w)
+{
+    struct cl a, c;
+    for (uint8_t host = 1; host <= 65; host++) {
+        TRY(cl_admin_as(w, &a, 0, 0, SUBNQN, HOSTNQN, host));
+        TRY(cl_io(&a, &c, 1));
+        TRY(resv_register(&c, host));
+        CHECK(cl_status(&c) == (host <= 64 ? 0 : (NVME_SC_INTERNAL | DNR)));
+        cl_close(&c);
+        cl_close(&a);
+    }
+    return tw_wait_conns(w, 0);
+}
+
+static int limits(struct tw *w)
+{
+    enum { N_HOSTS_MAX = 1024 };
+    struct nvmf_limits l;
+    struct ash_err err = {0};
+    struct cl c[3];
+    char name[64];
+    TRY(registrants(w));
+    nvmf_get_limits(w->srv, &l);
+    l.max_connections = 3;
+    l.max_subsystems = 2;
+    nvmf_set_limits(w->srv, &l);
+    for (unsigned i = 0; i < 3; i++)
+        TRY(cl_admin(w, &c[i]));
+    struct rt_sock *ours, *theirs;
+    CHECK(rt_sock_pair(&ours, &theirs) == 0);
+    TRY(refused(nvmf_serve_sock(w->srv, theirs, &w->address, &err), -EBUSY, &err));
+    rt_sock_close(ours);
+    cl_close(&c[0]); /* room again */
+    TRY(tw_wait_conns(w, 2));
+    TRY(cl_admin(w, &c[0]));
+    for (unsigned i = 0; i < 3; i++)
+        cl_close(&c[i]);
+    TRY(nvmf_create_subsystem(w->srv, &(struct nvmf_subsystem_opts){.nqn = SUBNQN "2"}, &err));
+    TRY(refused(
+        nvmf_create_subsystem(w->srv, &(struct nvmf_subsystem_opts){.nqn = SUBNQN "3"}, &err),
+        -EBUSY, &err));
+    for (unsigned i = 0; i <= N_HOSTS_MAX; i++) {
+        snprintf(name, sizeof(name), "nqn.2016-06.io.spdk:host%u", i);
+        int rc = nvmf_add_host(w->srv, SUBNQN "2", name, &err);
+        if (i < N_HOSTS_MAX)
+            CHECK(rc == 0);
+        else
+            TRY(refused(rc, -EBUSY, &err));
+    }
+    return tw_wait_conns(w, 0);
+}
+NVMF_SIM_TEST(limits, 1)
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         NVMF_TESTS(over_reactors),
         NVMF_SIM_TESTS(half_open),
+        NVMF_SIM_TESTS(limits),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
