@@ -17,130 +17,6 @@
 static void rx_done(struct rt_op *op);
 static void begin(struct nvmf_req *req);
 
-/* ------------------------------------------------------------- requests */
-
-static struct nvmf_req *req_get(struct nvmf_conn *conn)
-{
-    struct ash_list *item = ash_list_pop_head(&conn->free_reqs);
-    struct nvmf_req *req = NULL;
-    if (item) {
-        conn->n_free--;
-        req = ash_list_entry(item, struct nvmf_req, link);
-        memset(req, 0, sizeof(*req));
-    } else {
-        req = rt_alloc(sizeof(*req));
-        if (!req)
-            return NULL;
-    }
-    req->conn = conn;
-    req->slot = conn->first_free;
-    ash_list_init(&req->link);
-    conn->first_free = conn->next_free[req->slot];
-    conn->slots[req->slot] = req;
-    conn->n_active++;
-    conn->n_reqs++;
-    conn->n_seen++;
-    NVMF_COUNT(conn->stats->n_pending, 1);
-    return req;
-}
-
-struct nvmf_req *nvmf_find_cid(const struct nvmf_conn *conn, uint16_t cid)
-{
-    uint16_t slot = conn->cid_heads[cid % NVMF_CID_BUCKETS];
-    while (slot != NVMF_NO_SLOT) {
-        struct nvmf_req *req = conn->slots[slot];
-        if (req->cid == cid)
-            return req;
-        slot = req->cid_next;
-    }
-    return NULL;
-}
-
-static void cid_insert(struct nvmf_req *req)
-{
-    uint16_t *head = &req->conn->cid_heads[req->cid % NVMF_CID_BUCKETS];
-    req->cid_next = *head;
-    *head = req->slot;
-}
-
-/* One that had a command id in use by another is not in the table. */
-static void cid_remove(struct nvmf_req *req)
-{
-    struct nvmf_conn *conn = req->conn;
-    uint16_t *at = &conn->cid_heads[req->cid % NVMF_CID_BUCKETS];
-    while (*at != NVMF_NO_SLOT) {
-        if (*at == req->slot) {
-            *at = req->cid_next;
-            return;
-        }
-        at = &conn->slots[*at]->cid_next;
-    }
-}
-
-void nvmf_req_release(struct nvmf_req *req)
-{
-    struct nvmf_conn *conn = req->conn;
-    if (req->slot == NVMF_NO_SLOT)
-        return;
-    ASH_ASSERT(conn->slots[req->slot] == req && conn->n_active > 0);
-    cid_remove(req);
-    conn->slots[req->slot] = NULL;
-    conn->next_free[req->slot] = conn->first_free;
-    conn->first_free = req->slot;
-    conn->n_active--;
-    req->slot = NVMF_NO_SLOT;
-    NVMF_COUNT(conn->stats->n_pending, -1);
-}
-
-void nvmf_req_put(struct nvmf_req *req)
-{
-    struct nvmf_conn *conn = req->conn;
-    ASH_ASSERT(conn->n_reqs > 0 && req->n_ios == 0 && !req->lns);
-    ASH_ASSERT(conn->inflight_bytes >= req->charged_bytes);
-    nvmf_req_release(req);
-    rt_buf_put(req->buf, req->buf_bytes);
-    conn->inflight_bytes -= req->charged_bytes;
-    conn->n_reqs--;
-    ash_list_push_head(&conn->free_reqs, &req->link);
-    conn->n_free++;
-}
-
-static void free_spare_reqs(struct nvmf_conn *conn)
-{
-    struct ash_list *item;
-    while ((item = ash_list_pop_head(&conn->free_reqs)) != NULL)
-        rt_free(ash_list_entry(item, struct nvmf_req, link));
-    conn->n_free = 0;
-}
-
-int nvmf_conn_make_slots(struct nvmf_conn *conn, uint16_t depth)
-{
-    /* What is in flight (the Connect) keeps its slot. */
-    uint16_t n_slots = ASH_MAX(depth, conn->n_slots);
-    struct nvmf_req **slots = rt_alloc(n_slots * sizeof(*slots));
-    uint16_t *next_free = rt_alloc(n_slots * sizeof(*next_free));
-    if (!slots || !next_free) {
-        rt_free(slots);
-        rt_free(next_free);
-        return -ENOMEM;
-    }
-    conn->first_free = NVMF_NO_SLOT;
-    for (uint16_t i = n_slots; i-- > 0;) {
-        slots[i] = i < conn->n_slots ? conn->slots[i] : NULL;
-        if (!slots[i]) {
-            next_free[i] = conn->first_free;
-            conn->first_free = i;
-        }
-    }
-    rt_free(conn->slots);
-    rt_free(conn->next_free);
-    conn->slots = slots;
-    conn->next_free = next_free;
-    conn->n_slots = n_slots;
-    conn->depth = depth;
-    return 0;
-}
-
 /* --------------------------------------------------------------- memory */
 
 static void set_status(struct nvmf_req *req, uint32_t status)
@@ -347,7 +223,7 @@ static bool take_capsule(struct nvmf_conn *conn, const struct nvme_capsule_cmd *
         nvmf_conn_cut(conn);
         return false;
     }
-    struct nvmf_req *req = req_get(conn);
+    struct nvmf_req *req = nvmf_req_get(conn);
     if (!req) { /* no memory for a few hundred bytes: nothing can be said either */
         nvmf_conn_cut(conn);
         return false;
@@ -357,7 +233,7 @@ static bool take_capsule(struct nvmf_conn *conn, const struct nvme_capsule_cmd *
     req->sgl_bytes = ash_le32_get(pdu->sqe.sgl.length);
     bool duplicate = nvmf_find_cid(conn, req->cid) != NULL;
     if (!duplicate)
-        cid_insert(req);
+        nvmf_cid_insert(req);
     if (conn->sq_flow)
         conn->sqhd = (uint16_t)((conn->sqhd + 1u) % (conn->sqsize + 1u));
     unsigned dir = direction(&req->sqe);
@@ -631,7 +507,7 @@ static void rx_done(struct rt_op *op)
     conn->rx_busy = false;
     if (conn->rx_give_back) {
         conn->rx_give_back = false;
-        if (op->res == -ECANCELED) {
+        if (op->res == -ECANCELED && !conn->tx_dead) {
             if (conn->in.stage == NVMF_RX_HEAD && conn->rx_head == conn->rx_tail)
                 give_back_big(conn);
             rx_submit(conn);
@@ -674,7 +550,7 @@ static void idle_fire(struct rt_timer *timer)
         rt_timer_start(timer, NVMF_IDLE_NS);
         return;
     }
-    free_spare_reqs(conn);
+    nvmf_free_spare_reqs(conn);
     if (conn->rx_buf != conn->small && conn->rx_busy && !conn->rx_give_back) {
         conn->rx_give_back = true;
         nvmf_stream_cancel(conn, &conn->rx_op);
@@ -700,13 +576,19 @@ void nvmf_conn_cut(struct nvmf_conn *conn)
     nvmf_tx_kick(conn);
 }
 
+/* We end it, and hang up when its commands have left the devices: a host takes the end for a sign
+ * that what it gets no answer to may go out again elsewhere. */
 void nvmf_conn_shut(struct rt_job *job)
 {
     struct nvmf_conn *conn = ash_container_of(job, struct nvmf_conn, shut_job);
-    conn->shutting = true;
     if (!conn->sock)
         return; /* it has ended already */
-    nvmf_conn_cut(conn);
+    conn->shutting = conn->tx_dead = true;
+    if (conn->rx_busy)
+        nvmf_stream_cancel(conn, &conn->rx_op);
+    else
+        rx_end(conn);
+    nvmf_tx_kick(conn);
     nvmf_conn_check_end(conn);
 }
 
@@ -726,7 +608,7 @@ static void conn_end(struct nvmf_conn *conn)
     if (conn->rx_buf != conn->small)
         rt_buf_put(conn->rx_buf, NVMF_BIG_BYTES);
     conn->rx_buf = conn->small;
-    free_spare_reqs(conn);
+    nvmf_free_spare_reqs(conn);
     rt_tls_free(conn->tls);
     conn->tls = NULL;
     rt_sock_close(conn->sock);
@@ -739,6 +621,10 @@ void nvmf_conn_check_end(struct nvmf_conn *conn)
 {
     if (!conn->sock)
         return;
+    if (conn->shutting && conn->n_active == 0) {
+        conn->shutting = false;
+        rt_sock_shutdown(conn->sock);
+    }
     if (conn->rx_ended && !conn->rx_busy && conn->n_reqs == 0 && !conn->tx_busy &&
         !conn->tx_posted && !conn->error_busy && !conn->move_pending)
         conn_end(conn);

@@ -340,7 +340,8 @@ struct nvmf_conn {
     bool proven; /* [any] it has */
 
     /* own reactor */
-    bool connected, shutting, counted;
+    bool connected, counted;
+    bool shutting;     /* its last commands are awaited, then we hang up */
     bool move_pending; /* to another reactor, when the send in flight has ended */
     bool hang_up;      /* when everything queued has been sent */
     bool fatal;        /* nothing but the TermReq is sent any more */
@@ -542,14 +543,19 @@ void nvmf_conn_check_end(struct nvmf_conn *conn); /* conn may be gone afterwards
 void nvmf_fatal(struct nvmf_conn *conn, const struct nvme_pdu_fault *fault, const void *head,
                 size_t n_head);
 void nvmf_rx_resume(struct nvmf_conn *conn);
-struct nvmf_req *nvmf_find_cid(const struct nvmf_conn *conn, uint16_t cid);
-/* From now on so many commands at a time. 0 or -ENOMEM */
-int nvmf_conn_make_slots(struct nvmf_conn *conn, uint16_t depth);
-void nvmf_req_put(struct nvmf_req *req);
-void nvmf_req_release(struct nvmf_req *req); /* its slot and command id: the reply is on its way */
 /* Memory for req's data. False: it waits; nvmf_io_start (or the R2T) comes when it has it. */
 bool nvmf_want_buf(struct nvmf_req *req, uint32_t n_bytes);
 void nvmf_rx_unpause(struct nvmf_conn *conn);
+
+/* req.c */
+struct nvmf_req *nvmf_req_get(struct nvmf_conn *conn); /* there is a slot; NULL: no memory */
+void nvmf_req_put(struct nvmf_req *req);
+void nvmf_req_release(struct nvmf_req *req); /* its slot and command id: the reply is on its way */
+void nvmf_cid_insert(struct nvmf_req *req);  /* no other has its id */
+struct nvmf_req *nvmf_find_cid(const struct nvmf_conn *conn, uint16_t cid);
+/* From now on so many commands at a time. 0 or -ENOMEM */
+int nvmf_conn_make_slots(struct nvmf_conn *conn, uint16_t depth);
+void nvmf_free_spare_reqs(struct nvmf_conn *conn);
 
 /* reply.c */
 void nvmf_reply(struct nvmf_req *req); /* queue; leaves from the loop, later */

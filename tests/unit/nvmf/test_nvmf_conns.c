@@ -129,6 +129,13 @@ static int fall_silent(struct cl *c, enum where where)
     return 0;
 }
 
+static int ask_for_event(struct cl *c)
+{
+    struct nvme_sqe aer = {.opcode = NVME_ADM_AER, .cid = ash_le16(99), .flags = NVME_PSDT_SGL};
+    CHECK(cl_command(c, &aer, NULL, 0));
+    return 0;
+}
+
 static int half_open(struct tw *w)
 {
     uint8_t buf[4096];
@@ -162,6 +169,72 @@ static int half_open(struct tw *w)
     return tw_wait_conns(w, 0);
 }
 NVMF_SIM_TEST(half_open, 2)
+
+/* ------------------------------------------------- when its host is told of the end */
+
+struct removal {
+    struct tw *w;
+    struct rt_event done;
+};
+
+static void remove_listener_task(void *arg)
+{
+    struct removal *r = arg;
+    rt_event_set(&r->done, nvmf_remove_listener(r->w->srv, SUBNQN, &r->w->address, NULL));
+}
+
+struct ending {
+    struct cl *c;
+    uint64_t at_ns;
+    struct rt_event seen;
+};
+
+static void see_end_task(void *arg)
+{
+    struct ending *e = arg;
+    bool ended = cl_is_closed(e->c);
+    e->at_ns = rt_now_ns();
+    rt_event_set(&e->seen, ended ? 0 : -EPROTO);
+}
+
+/* The connection is ended by us while a write is in the device: the host sees it when the write has
+ * left, for it may send it again by another way at once. What only waited is forgotten before. */
+static int hangs_up_when_done(struct tw *w)
+{
+    static uint8_t data[4096] = {9};
+    struct cl a, c;
+    TRY(cl_admin(w, &a));
+    TRY(cl_io(&a, &c, 1));
+    TRY(ask_for_event(&a));
+    w->dev.hold_to = DEV_BYTES;
+    w->dev.hold = true;
+    struct nvme_sqe sqe = write_sqe(sizeof(data), true), waits = write_sqe(65536, false);
+    waits.cid = ash_le16(8);
+    struct pdu *p = malloc(sizeof(*p));
+    CHECK(cl_command(&c, &waits, NULL, 0));
+    TRY(cl_get(&c, p));
+    CHECK(p->hdr.type == NVME_PDU_R2T); /* and gets nothing */
+    free(p);
+    CHECK(cl_command(&c, &sqe, data, sizeof(data)));
+    while (__atomic_load_n(&w->dev.n_writes, __ATOMIC_RELAXED) == 0)
+        rt_sleep_ns(1000000);
+    struct removal r = {w, RT_EVENT_INIT};
+    struct ending e = {&c, 0, RT_EVENT_INIT};
+    CHECK(rt_task_spawn("end", see_end_task, &e) == 0);
+    CHECK(rt_task_spawn("remove", remove_listener_task, &r) == 0);
+    CHECK(cl_is_closed(&a)); /* nothing of it is in a device */
+    rt_sleep_ns(300000000);
+    CHECK(e.at_ns == 0);
+    uint64_t released_at_ns = rt_now_ns();
+    tdev_release(&w->dev);
+    TRY(rt_event_wait(&e.seen));
+    CHECK(e.at_ns >= released_at_ns && w->dev.mem[0] == 9);
+    TRY(rt_event_wait(&r.done));
+    cl_close(&c);
+    cl_close(&a);
+    return tw_wait_conns(w, 0);
+}
+NVMF_TEST(hangs_up_when_done, 2)
 
 /* ---------------------------------------------------------------------- limits */
 
@@ -240,6 +313,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         NVMF_TESTS(over_reactors),
         NVMF_SIM_TESTS(half_open),
+        NVMF_TESTS(hangs_up_when_done),
         NVMF_SIM_TESTS(limits),
     };
     if (argc > 1)
