@@ -24,8 +24,8 @@ static int sw_main(void *arg)
     TRY(pool_mgr_create(w->tw.mgr, &w->pools, &err));
     bdev_mgr_set_pools(w->tw.mgr, w->pools);
     TRY(nvmf_server_create(w->tw.mgr, w->pools, &w->tw.srv, &err));
-    TRY(nvmf_set_share_address(w->tw.srv, "tcp://127.0.0.1:8420", &err));
     nvmf_restore_shares(w->tw.srv);
+    /* where shares are unless somebody says otherwise: nobody else's machine */
     w->tw.address = (struct nvmf_address){"127.0.0.1", "8420", false};
     TRY(bdev_create_uri(w->tw.mgr, "aio:///d?blk_size=512", &name, &err));
     bdev_wait_for_examine(w->tw.mgr);
@@ -123,6 +123,23 @@ static int share_first(struct sw *w)
     return xattr_is(w, "allowed-hosts", HOST2, strlen(HOST2) + 1);
 }
 
+/* At another address, which cannot change while there are shares. */
+static int elsewhere(struct sw *w)
+{
+    struct ash_err err = {0};
+    struct ash_buf uri = {0};
+    CHECK(nvmf_set_share_address(w->tw.srv, "127.0.0.3", &err) < 0);
+    CHECK(err.reason == ASH_E_RT_BAD_ADDRESS);
+    err = (struct ash_err){0};
+    TRY(nvmf_set_share_address(w->tw.srv, "tcp://127.0.0.3:8421", &err));
+    TRY(nvmf_share(w->tw.srv, "tank/vol", NULL, 0, &uri, &err));
+    CHECK(ash_starts_with(ash_buf_text(&uri), "nvmf+tcp://127.0.0.3:8421/" SHARE_NQN "?uuid="));
+    ash_buf_free(&uri);
+    CHECK(nvmf_set_share_address(w->tw.srv, "tcp://127.0.0.1:8420", &err) < 0);
+    CHECK(err.reason == ASH_E_EXPORT_BUSY);
+    return nvmf_unshare(w->tw.srv, "tank/vol", NULL);
+}
+
 static int share_is_back(struct sw *w)
 {
     struct cl a;
@@ -151,7 +168,7 @@ static int share_is_back(struct sw *w)
     CHECK(nvmf_unshare(w->tw.srv, "tank/none", NULL) == -ENODEV);
     CHECK(nvmf_share(w->tw.srv, "tank/vol", (const char *const[]){"iqn.x"}, 1, NULL, NULL) ==
           -EINVAL);
-    return 0;
+    return elsewhere(w);
 }
 
 static int share_stays_away(struct sw *w)
