@@ -170,6 +170,99 @@ static void test_nothing_is_built_upon_a_failed_write(void **state)
     }
 }
 
+/* --------------------------------------------------------------- no memory */
+
+struct nth {
+    unsigned n_seen, fail_from, n_fail; /* the data path waits for memory: it must come */
+};
+
+static bool fails_from(void *arg)
+{
+    struct nth *nth = arg;
+    unsigned i = nth->n_seen++;
+    return i >= nth->fail_from && i < nth->fail_from + nth->n_fail;
+}
+
+/* Everything of its own that a write needs. */
+struct ready {
+    struct bdev_desc *desc;
+    struct bdev_channel *ch;
+    uint8_t *buf;
+    int rc;
+    struct rt_event done;
+};
+
+static void get_ready(struct pt *t, const char *name, uint8_t byte, struct ready *r)
+{
+    CHECK_INT(bdev_open(t->mgr, name, BDEV_OPEN_WRITE, "test", NULL, NULL, &r->desc, NULL), 0);
+    r->ch = bdev_channel_get(r->desc);
+    r->buf = rt_buf_get(C);
+    CHECK(r->ch && r->buf);
+    memset(r->buf, byte, C);
+}
+
+static void write_ready(void *arg)
+{
+    struct ready *r = arg;
+    r->rc = bdev_write(r->ch, r->buf, C, C, 0);
+    rt_event_set(&r->done, 0);
+}
+
+static void let_go(struct ready *r)
+{
+    rt_buf_put(r->buf, C);
+    bdev_channel_put(r->ch);
+    bdev_close(r->desc);
+}
+
+/* Memory is out for a while, whatever is in the queue then: each write ends, and none that
+ * failed is there. */
+static int no_memory(struct pt *t, void *arg)
+{
+    struct nth nth = {.n_fail = *(unsigned *)arg};
+    struct ready r[2] = {{0}};
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    pt_make_pool(t, "/d", "tank", C);
+    make(t, "a", 4);
+    make(t, "b", 4);
+    bdev_wait_for_examine(t->mgr);
+    get_ready(t, "tank/a", 0x41, &r[0]);
+    get_ready(t, "tank/b", 0x42, &r[1]);
+    for (bool all = false; !all; nth.fail_from++) {
+        CHECK(nth.fail_from < 200);
+        for (unsigned i = 0; i < 2; i++) {
+            r[i].done = RT_EVENT_INIT;
+            CHECK_INT(rt_task_spawn("write", write_ready, &r[i]), 0);
+        }
+        nth.n_seen = 0;
+        rt_set_alloc_hook(t->rt, fails_from, &nth);
+        rt_event_wait(&r[0].done);
+        rt_event_wait(&r[1].done);
+        rt_set_alloc_hook(t->rt, NULL, NULL);
+        all = nth.n_seen <= nth.fail_from;
+        for (unsigned i = 0; i < 2; i++)
+            CHECK(r[i].rc == 0 || (!all && r[i].rc == -ENOMEM));
+        CHECK(pt_holds(t, "tank/a", C, C, r[0].rc ? 0 : 0x41));
+        CHECK(pt_holds(t, "tank/b", C, C, r[1].rc ? 0 : 0x42));
+        CHECK_INT(pt_op(t, "tank/a", BDEV_UNMAP, C, C), 0);
+        CHECK_INT(pt_op(t, "tank/b", BDEV_UNMAP, C, C), 0);
+    }
+    CHECK(nth.fail_from > 4);
+    let_go(&r[0]);
+    let_go(&r[1]);
+    return 0;
+}
+
+static void test_out_of_memory(void **state)
+{
+    for (unsigned n_fail = 1; n_fail <= 8; n_fail *= 2) {
+        struct rt_sim_disk *disk = rt_sim_disk_new(16 << 20, 512);
+        CHECK_INT(pt_run(disk, 38, false, false, no_memory, &n_fail), 0);
+        assert_true(pt_disk_is_sound(disk, true));
+        rt_sim_disk_put(disk);
+    }
+}
+
 /* ------------------------------------------------------------- long chains */
 
 enum { N_ATTRS = 12, ATTR_BYTES = 3000 };
@@ -259,6 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_failed_write_stays_undone_over_a_close),
         cmocka_unit_test(test_nothing_is_built_upon_a_failed_write),
+        cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_long_chains),
     };
     return cmocka_run_group_tests_name("commit", tests, NULL, NULL);

@@ -28,6 +28,8 @@ static void label_ends_with_its_sector(void **state)
                                          .ext_version = 2};
         memcpy(l.pv_id.c, "JI5L9Evnd1gvdPEEajWzyTMSlxFmYtke", 33);
         lvm_label_build(&l, s);
+        struct le64 data_size = ash_le64(7 << 20);
+        memcpy(s + 32 + 40 + 8, &data_size, 8);
         memcpy(header, s + 32, sizeof(header));
         memset(s + 32, 0, 480);
         memcpy(s + rows[i].at, header, ASH_MIN(sizeof(header), 512u - rows[i].at));
@@ -42,6 +44,8 @@ static void label_ends_with_its_sector(void **state)
         assert_int_equal(err.reason, rows[i].rc ? ASH_E_LVM_PV_AREAS : ASH_OK);
         if (rc == 0)
             assert_true(got.ext_version == rows[i].ext_version && got.n_mdas == 1);
+        if (rc == 0)
+            assert_true(got.data_offset == 1 << 20 && got.data_size == 7 << 20);
     }
 }
 
@@ -131,6 +135,25 @@ static void area_lengths(void **state)
     }
 }
 
+/* Whole extents between the beginning of the data and what comes behind it. */
+static void extent_counts(void **state)
+{
+    static const struct {
+        uint64_t size, second_area;
+        uint32_t extent_sectors, want;
+    } rows[] = {
+        {16 << 20, 0, 8192, 3},       {17 << 20, 0, 8192, 4},         {(17 << 20) - 1, 0, 8192, 3},
+        {1 << 20, 0, 8192, 0},        {(1 << 20) - 512, 0, 8192, 0},  {16 << 20, 9 << 20, 8192, 2},
+        {16 << 20, 1 << 20, 8192, 0}, {UINT64_MAX, 0, 2, UINT32_MAX},
+    };
+    for (size_t i = 0; i < ASH_N_ELEMS(rows); i++) {
+        struct lvm_label l = {.data_offset = 1 << 20, .mdas = {{4096, 1044480}}, .n_mdas = 1};
+        if (rows[i].second_area)
+            l.mdas[l.n_mdas++].offset = rows[i].second_area;
+        assert_int_equal(lvm_pe_count(&l, rows[i].size, rows[i].extent_sectors), rows[i].want);
+    }
+}
+
 /* -------------------------------------------------------------------- paths */
 
 static int paths_main(void *arg)
@@ -157,6 +180,49 @@ static int paths_main(void *arg)
     return 0;
 }
 
+/* What a word without quotes is. */
+static int words_main(void *arg)
+{
+    static const struct {
+        const char *text;
+        int kind; /* -1: refused */
+        int64_t n;
+    } rows[] = {
+        {"x = 12", LVM_CFG_INT, 12},      {"x = -12", LVM_CFG_INT, -12},
+        {"x = 1.5", LVM_CFG_FLOAT, 0},    {"x = .5", LVM_CFG_FLOAT, 0},
+        {"x = +1.", LVM_CFG_FLOAT, 0},    {"x = 1.5x", LVM_CFG_STRING, 0},
+        {"x = 1.5.2", LVM_CFG_STRING, 0}, {"x = 12x", LVM_CFG_STRING, 0},
+        {"x = abc", LVM_CFG_STRING, 0},   {"x = 99999999999999999999", -1, 0},
+    };
+    for (size_t i = 0; i < ASH_N_ELEMS(rows); i++) {
+        struct lvm_arena arena = {0};
+        struct lvm_cfg *root;
+        int rc = lvm_cfg_parse(&arena, rows[i].text, strlen(rows[i].text), "text", &root, NULL);
+        if ((rc == 0) != (rows[i].kind >= 0))
+            fprintf(stderr, "# '%s': %d\n", rows[i].text, rc);
+        CHECK((rc == 0) == (rows[i].kind >= 0));
+        if (rc == 0) {
+            const struct lvm_cfg *x = lvm_cfg_find(root, "x");
+            CHECK(x && x->values);
+            CHECK_INT(x->values->kind, rows[i].kind);
+            CHECK_INT(x->values->n, rows[i].n);
+        }
+        lvm_arena_fini(&arena);
+    }
+    return 0;
+}
+
+static void words(void **state)
+{
+    struct rt_opts opts;
+    struct rt *rt;
+    rt_opts_init(&opts);
+    opts.n_reactors = 1;
+    assert_int_equal(rt_create(&opts, &rt, NULL), 0);
+    assert_int_equal(rt_run_task(rt, "words", words_main, NULL), 0);
+    rt_destroy(rt);
+}
+
 static void paths(void **state)
 {
     struct rt_opts opts;
@@ -175,6 +241,8 @@ int main(void)
         cmocka_unit_test(either_area_is_enough),
         cmocka_unit_test(area_lengths),
         cmocka_unit_test(paths),
+        cmocka_unit_test(words),
+        cmocka_unit_test(extent_counts),
     };
     return cmocka_run_group_tests_name("lvm edges", tests, NULL, NULL);
 }

@@ -95,6 +95,33 @@ static void thresholds(void **state)
     CHECK_INT(pt_run(NULL, 2, false, false, thresholds_case, NULL), 0);
 }
 
+static int attributes_case(struct pt *t, void *arg)
+{
+    static const struct volume_xattr good[] = {{"a", "one", 3}, {"b", "two", 3}},
+                                     bad[] = {{"name", "x", 1}, {"uuid", "x", 1}, {"c", "", 0}};
+    struct volume *v;
+    const void *value;
+    size_t n;
+    CHECK_INT(pt_add_disk(t, "malloc:///m?size_mb=8", NULL), 0);
+    struct pool *pool = pt_make_pool(t, "m", "tank", C);
+    struct volume_create_opts opts = {.xattrs = good, .n_xattrs = 2};
+    CHECK_INT(volume_create(pool, "v", C, &opts, &v, NULL), 0);
+    CHECK(volume_xattr_get(v, "a", &value, &n) == 0 && n == 3 && memcmp(value, "one", 3) == 0);
+    CHECK(volume_xattr_get(v, "b", &value, &n) == 0 && n == 3 && memcmp(value, "two", 3) == 0);
+    for (size_t i = 0; i < ASH_N_ELEMS(bad); i++) {
+        opts = (struct volume_create_opts){.xattrs = &bad[i], .n_xattrs = 1};
+        CHECK(volume_create(pool, "w", C, &opts, &v, NULL) < 0);
+        CHECK(!volume_find(t->pools, "tank/w"));
+    }
+    return 0;
+}
+
+/* Those that a volume is made with, but for what is the store's own. */
+static void attributes(void **state)
+{
+    CHECK_INT(pt_run(NULL, 5, false, false, attributes_case, NULL), 0);
+}
+
 /* --------------------------------------------------------- while it closes */
 
 struct closing {
@@ -351,10 +378,15 @@ static void wrong_kind_of_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(looks),        cmocka_unit_test(thresholds),
-        cmocka_unit_test(closing),      cmocka_unit_test(stay),
-        cmocka_unit_test(unknown_flag), cmocka_unit_test(volume_in_the_first_page),
-        cmocka_unit_test(shared_page),  cmocka_unit_test(wrong_kind_of_page),
+        cmocka_unit_test(looks),
+        cmocka_unit_test(thresholds),
+        cmocka_unit_test(attributes),
+        cmocka_unit_test(closing),
+        cmocka_unit_test(stay),
+        cmocka_unit_test(unknown_flag),
+        cmocka_unit_test(volume_in_the_first_page),
+        cmocka_unit_test(shared_page),
+        cmocka_unit_test(wrong_kind_of_page),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
