@@ -233,6 +233,13 @@ X(LVM_VG_UNKNOWN, EPERM, "the volume group has segments of a type that is not kn
   "change it with the release that made them")
 X(LVM_VG_PARTIAL, EPERM, "the volume group lacks physical volumes",
   "bring them back, or vgreduce --removemissing, or vgextend --restoremissing")
+X(LVM_LV_TYPE, ENOTSUP, "a logical volume is of a type that cannot be opened",
+  "linear, striped, zero, error, mirror and raid LVs can")
+X(LVM_LV_PARTIAL, EIO, "a logical volume has data on physical volumes that are missing",
+  "give all its devices")
+X(LVM_RAID, EINVAL, "what a raid set's legs say of it does not fit together",
+  "check that the devices are of one volume group")
+X(LVM_LV_NOT_FOUND, ENOENT, "there is no such logical volume", "list them with `ashlar lvm lvs`")
 
 /* control */
 X(RPC_CONNECT, EIO, "the daemon does not answer on its socket",

@@ -8,8 +8,8 @@
 #include "base/assert.h"
 #include "pool/pool_internal.h"
 
-extern struct bdev_module lvs_bdev_module, lvs_uri_module;
-struct bdev_module *const pool_bdev_modules[] = {&lvs_bdev_module, &lvs_uri_module, NULL};
+struct bdev_module *const pool_bdev_modules[] = {&lvs_bdev_module, &lvs_uri_module, &lvm_uri_module,
+                                                 NULL};
 
 enum { COPY_KEEP_S = 600 }; /* how long the end of a shallow copy stays readable */
 

@@ -54,6 +54,9 @@ struct pool_ops {
     void (*get_volume_info)(const struct volume *vol, struct volume_info *ret_info);
 };
 
+/* What the backends add to the device modules. */
+extern struct bdev_module lvs_bdev_module, lvs_uri_module, lvm_uri_module;
+
 struct volume *lvs_volume_of_bdev(struct bdev *bdev); /* NULL: it is no volume */
 
 struct pool {

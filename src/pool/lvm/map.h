@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where the bytes of a logical volume lie: what device-mapper tables say, as a function of an
+ * offset (docs/spec/lvm2-format.md 13, dm-formats.md 9.3). A map is made once of a VG's text and
+ * does not refer to it; asking it needs no memory and no lock.
+ *
+ *   LV = pieces; a piece = legs (runs of PVs, or other LVs with maps of their own) and a rule
+ *
+ * A leg is *good* when what it holds is what the LV holds: its PV is there, and it is in sync by
+ * the superblocks of its raid set (9.1). One place is told for each byte: that of a data leg. */
+#ifndef ASH_POOL_LVM_MAP_H
+#define ASH_POOL_LVM_MAP_H
+
+#include "pool/lvm/set.h"
+
+struct lvm_map;
+
+enum lvm_place_kind {
+    LVM_PLACE_PV,
+    LVM_PLACE_ZERO,  /* reads as zeroes, takes writes for nothing */
+    LVM_PLACE_ERROR, /* fails */
+};
+
+struct lvm_place {
+    enum lvm_place_kind kind;
+    unsigned pv;     /* into lvm_map_pvs */
+    uint64_t offset; /* on the PV's device, bytes */
+    uint64_t length; /* how far it goes on like this */
+};
+
+/* -ENOTSUP LVM_LV_TYPE: a type that is not read here; -EIO LVM_LV_PARTIAL: data of it are on a PV
+ * that is missing, and nothing makes up for it; -EINVAL LVM_RAID: a raid set's superblocks
+ * contradict each other; -ENOMEM, BDEV_IO. */
+int lvm_map_new(const struct lvm_lv *lv, struct lvm_map **ret_map,
+                struct ash_err *err) ASH_MAY_WAIT;
+void lvm_map_free(struct lvm_map *map); /* NULL is fine */
+
+/* offset < lvm_map_size. */
+struct lvm_place lvm_map_find(const struct lvm_map *map, uint64_t offset);
+uint64_t lvm_map_size(const struct lvm_map *map); /* bytes */
+/* No place goes over a multiple of it. Bytes. */
+uint64_t lvm_map_boundary(const struct lvm_map *map);
+/* Does a write to the place that is told do all that a write to the LV has to do? NULL: yes; else
+ * why not, for people. */
+const char *lvm_map_why_read_only(const struct lvm_map *map);
+/* Names of the bdevs of the PVs, n of them. */
+const char *const *lvm_map_pvs(const struct lvm_map *map, unsigned *ret_n);
+
+#endif
