@@ -838,6 +838,43 @@ class Demo:
 
 
 @test
+def shares():
+    """Made and ended by hand; kept with the volume, also over a kill."""
+    path = disk("share.img")
+    listen = ("--disk", path, "--nvmf", "tcp://127.0.0.1:18420")
+    host = "nqn.2014-08.org.nvmexpress:uuid:0d1d1d1d-0000-4000-8000-000000000001"
+    with Daemon(*listen, stop=signal.SIGKILL) as d:
+        d.cli("pool", "create", "tank", path)
+        for v in ("a", "b", "c"):
+            d.cli("volume", "create", "tank/" + v, "16M")
+        uri = d.cli("share", "tank/a").out.strip()
+        check(uri.startswith("nvmf+tcp://127.0.0.1:18420/nqn.2019-05.io.openebs:"), uri)
+        d.cli("share", "tank/b", "--allow", host, "--allow", host[:-1] + "2")
+        d.cli("share", "tank/c")
+        d.fails(3, "VOLUME_NOT_FOUND", "share", "tank/none")
+        d.fails(3, "VOLUME_NOT_FOUND", "unshare", "tank/none")
+        # what a host writes is in the volume
+        src, got = random_file("share.src", 16 * MIB), os.path.join(DIR, "share.got")
+        ok("copy", src, uri)
+        d.cli("unshare", "tank/c")
+        d.cli("unshare", "tank/c")  # as with Mayastor: it is not shared, which is what was asked for
+        s = {x["volume"]: x for x in d.cli("shares", "-o", "json").json}
+        check(sorted(s) == ["tank/a", "tank/b"], f"{s}")
+        check(s["tank/a"]["any_host"] and sorted(s["tank/b"]["allowed_hosts"]) == [host, host[:-1] + "2"], f"{s}")
+    with Daemon(*listen) as d:
+        s = {x["volume"]: x for x in d.cli("shares", "-o", "json").json}
+        check(sorted(s) == ["tank/a", "tank/b"] and s["tank/a"]["uri"] == uri, f"after the kill: {s}")
+        check(sorted(s["tank/b"]["allowed_hosts"]) == [host, host[:-1] + "2"], f"{s}")
+        ok("copy", uri, got)
+        check(open(got, "rb").read() == open(src, "rb").read(), "what was written is there")
+        check("tank/a" in d.cli("shares").out, "the table")
+        d.cli("unshare", "tank/a")
+        check(ashlar("copy", uri, got).code != 0, "nobody is let in any more")
+    with Daemon(*listen) as d:
+        check([x["volume"] for x in d.cli("shares", "-o", "json").json] == ["tank/b"], "what was ended stays so")
+
+
+@test
 def demo_twice_and_killed():
     with Demo() as d:
         wait_for(lambda: "Ctrl-C" in d.text(), "the demo's greeting")
