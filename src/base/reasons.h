@@ -231,6 +231,10 @@ X(LVM_VG_DUPLICATES, EPERM, "a physical volume of the volume group is there twic
   "take one of the two away, or give it new UUIDs: vgimportclone")
 X(LVM_VG_UNKNOWN, EPERM, "the volume group has segments of a type that is not known here",
   "change it with the release that made them")
+X(LVM_NO_SPACE, ENOSPC, "the volume group has too few free extents",
+  "add a physical volume (vgextend), or ask for less")
+X(LVM_NO_FIT, ENOSPC, "free extents lie so that the allocation policy cannot use them",
+  "ask for another policy (--alloc), fewer stripes, or name physical volumes")
 X(LVM_VG_PARTIAL, EPERM, "the volume group lacks physical volumes",
   "bring them back, or vgreduce --removemissing, or vgextend --restoremissing")
 X(LVM_LV_TYPE, ENOTSUP, "a logical volume is of a type that cannot be opened",

@@ -33,6 +33,17 @@ static const struct pool_signature signatures[] = {
     {510, 2, "\x55\xaa", "a partition table or boot sector", "dos"},
 };
 
+const struct pool_signature *pool_signature_in(const uint8_t *head, bool not_lvm)
+{
+    for (size_t i = 0; i < ASH_N_ELEMS(signatures); i++) {
+        const struct pool_signature *s = &signatures[i];
+        bool is_lvm = strcmp(s->bytes, "LABELONE") == 0;
+        if (!(not_lvm && is_lvm) && memcmp(head + s->offset, s->bytes, s->n_bytes) == 0)
+            return s;
+    }
+    return NULL;
+}
+
 int pool_signature_find(struct bdev_channel *ch, bool not_lvm, const struct pool_signature **ret)
 {
     struct bdev *bdev = ch->bdev;
@@ -43,13 +54,7 @@ int pool_signature_find(struct bdev_channel *ch, bool not_lvm, const struct pool
         return -ENOMEM;
     memset(head, 0, HEAD_BYTES);
     int rc = bdev_read(ch, head, 0, n);
-    *ret = NULL;
-    for (size_t i = 0; i < ASH_N_ELEMS(signatures) && rc == 0 && !*ret; i++) {
-        const struct pool_signature *s = &signatures[i];
-        bool is_lvm = strcmp(s->bytes, "LABELONE") == 0;
-        if (!(not_lvm && is_lvm) && memcmp(head + s->offset, s->bytes, s->n_bytes) == 0)
-            *ret = s;
-    }
+    *ret = rc == 0 ? pool_signature_in(head, not_lvm) : NULL;
     rt_buf_put(head, HEAD_BYTES);
     return rc;
 }

@@ -13,6 +13,8 @@ struct pool_signature {
     const char *bytes, *what;
     const char *name; /* as blkid calls it: "ext4" */
 };
+/* The same in the first 128 KiB of a device. */
+const struct pool_signature *pool_signature_in(const uint8_t *head, bool not_lvm);
 /* The same with its place; *ret NULL: nothing known. not_lvm: PVs of LVM2 are not looked for. */
 int pool_signature_find(struct bdev_channel *ch, bool not_lvm,
                         const struct pool_signature **ret) ASH_MAY_WAIT;

@@ -232,6 +232,8 @@ def metadata(disks):
 def differences(a, b, where=""):
     if isinstance(a, dict) and isinstance(b, dict):
         out = []
+        if "dev_size" in a and "dev_size" in b and abs(int(a["dev_size"]) - int(b["dev_size"])) == int(a["pe_start"]):
+            a = dict(a, dev_size=b["dev_size"])  # pvresize of lvm2 leaves pe_start out; ours does not
         for key in sorted(set(a) | set(b)):
             if key not in a or key not in b:
                 out.append(f"{where}/{key}: only {'ours' if key in b else 'lvm2'}")
@@ -246,13 +248,15 @@ def differences(a, b, where=""):
 # ------------------------------------------------------------ random commands
 
 class Chooser:
-    """Commands over few names, so that they meet; also such as must fail."""
+    """Commands over few names, so that they meet; also such as must fail. dense: LVs of one VG only, whose
+    extents soon lie in pieces."""
 
-    def __init__(self, rng):
+    def __init__(self, rng, dense):
         self.rng = rng
+        self.dense = dense
 
     def vg(self):
-        return self.rng.choice(["va", "va", "va", "vb", "vb", "vc"])
+        return "va" if self.dense else self.rng.choice(["va", "va", "va", "vb", "vb", "vc"])
 
     def pv(self):
         return f"%{self.rng.randrange(N_DISKS)}"
@@ -317,8 +321,60 @@ class Chooser:
             lambda: ["vgck", *self.some([self.vg()])],
         ])()
 
+    def lv(self):
+        return self.rng.choice(["a", "b", "c", "d", "lvol0", "lvol1", *(["e", "f", "g", "lvol2"] if self.dense else [])])
+
+    def extents(self):
+        r = self.rng
+        return r.choice([lambda: ["-l", str(r.randint(1, 12))], lambda: ["-L", f"{r.randint(1, 9)}m"],
+                         lambda: ["-L", f"{r.randint(1, 6)}.5m"],
+                         lambda: ["-l", f"{r.choice([10, 25, 33, 50, 100])}%{r.choice(['FREE', 'VG', 'PVS'])}"]])()
+
+    def places(self):
+        """PVs on the command line: none, some, or ranges of them."""
+        r = self.rng
+        if r.random() < 0.6:
+            return []
+        out = self.pvs(2)
+        if r.random() < 0.5:
+            first = r.randrange(12)
+            out = [f"{p}:{first}-{first + r.randrange(8)}" for p in out]
+        return out
+
+    def create(self):
+        r = self.rng
+        return ["lvcreate", "-an", "-Zn", "-Wn", *self.extents(), *self.some(["-n", self.lv()]),
+                *self.some(["-i", r.choice("1223")], ["--alloc", r.choice(["contiguous", "cling", "normal", "anywhere"])],
+                           ["--addtag", self.tag()], ["-p", "r"], ["-k", "y"]), self.vg(), *self.places()]
+
+    def lv_command(self):
+        r = self.rng
+        yn = ["y", "n"]
+        full = f"{self.vg()}/{self.lv()}"
+        return r.choice([
+            self.create, self.create, self.create, self.create,
+            lambda: ["lvcreate", "-an", "--type", r.choice(["zero", "error"]), "-l", "3", self.vg()],
+            lambda: ["lvextend", *self.some(["-i", r.choice("12")]), r.choice(["-l", "-L"]), f"+{r.randint(1, 9)}", full, *self.places()],
+            lambda: ["lvextend", "-l", f"+{r.choice([10, 50, 100])}%{r.choice(['FREE', 'VG', 'LV', 'PVS'])}", full, *self.places()],
+            lambda: ["lvextend", full, *self.places()],
+            lambda: ["lvreduce", "-f", r.choice(["-l", "-L"]), f"-{r.randint(1, 9)}", full],
+            lambda: ["lvresize", "-f", "-l", str(r.randint(1, 20)), full],
+            lambda: ["lvresize", "-f", "-l", f"{r.choice([10, 50, 100, 200])}%{r.choice(['LV', 'VG'])}", full],
+            lambda: ["lvremove", "-y", full],
+            lambda: ["lvremove", "-y", full],
+            lambda: ["lvrename", full, self.lv()],
+            lambda: ["lvrename", self.vg(), self.lv(), self.lv()],
+            lambda: ["lvchange", r.choice(["--addtag", "--deltag"]), self.tag(), full],
+            lambda: ["lvchange", "-p", r.choice(["r", "rw"]), full],
+            lambda: ["lvchange", r.choice(["-k", "--setautoactivation"]), r.choice(yn), full],
+            lambda: ["lvchange", "-C", r.choice(yn), full],
+            lambda: ["lvchange", "-r", r.choice(["auto", "none", "8", "256"]), full],
+        ])()
+
     def command(self):
-        return self.rng.choices([self.pv_command, self.vg_command], [2, 3])[0]()
+        if self.dense and self.rng.random() < 0.05:
+            return ["pvchange", "-x", self.rng.choice("yyn"), self.pv()]
+        return self.rng.choices([self.pv_command, self.vg_command, self.lv_command], [0, 0, 1] if self.dense else [1, 3, 6])[0]()
 
 
 def drop_orphans(theirs, our):
@@ -330,16 +386,22 @@ def drop_orphans(theirs, our):
         theirs.lvm2("pvremove", pv)
 
 
+def first_command(rng, dense):
+    return ["vgcreate", "-s", "1m" if dense else rng.choice(["1m", "4m"]), "va", "%0", "%1", "%2", *(["%3"] if dense else [])]
+
+
 def differential(folder, ashlar, seed, n_steps, verbose):
+    """Odd seeds are dense."""
     rng = random.Random(seed)
+    dense = seed % 2 == 1
     sizes = [rng.choice([16, 24, 32, 33]) for _ in range(N_DISKS)]
     sides = [Disks(os.path.join(folder, f"{seed}-{s}"), sizes) for s in "ab"]
-    chooser = Chooser(rng)
+    chooser = Chooser(rng, dense)
     history = []
     try:
         for step in range(n_steps):
             theirs, our = sides
-            args = chooser.command()
+            args = chooser.command() if step else first_command(rng, dense)
             history.append(" ".join(args))
             rc_t, out_t, err_t = theirs.lvm2(*args)
             rc_o, out_o, err_o = our.ours(ashlar, *args)
@@ -366,6 +428,8 @@ def differential(folder, ashlar, seed, n_steps, verbose):
         return n_steps
     except Failure as e:
         tail = "\n".join("#   " + h for h in history[-12:])
+        _, pieces, _ = sides[0].lvm2("pvs", "--segments", "--noheadings", "-o", "pv_name,pvseg_start,pvseg_size,lv_name")
+        tail += "\n" + "\n".join("#     " + l for l in sides[0].unnamed(pieces).split("\n"))
         raise Failure(f"seed {seed}, step {len(history) - 1}: {history[-1]}: {e}\n{tail}") from e
     finally:
         for s in sides:

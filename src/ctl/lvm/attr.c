@@ -241,7 +241,7 @@ void rep_lv_layout(const struct lvm_lv *lv, struct ash_buf *out)
     add(out, cls == LVM_SEG_VDO || cls == LVM_SEG_VDO_POOL, "vdo");
     add(out, cls == LVM_SEG_THIN_POOL || cls == LVM_SEG_CACHE_POOL || cls == LVM_SEG_VDO_POOL,
         "pool");
-    add(out, zero || error, "virtual");
+    add(out, zero || error, "unknown"); /* so 2.03.16; newer ones: virtual */
     add(out, unknown || out->n_bytes == 0, "unknown");
 }
 

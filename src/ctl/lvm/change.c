@@ -21,6 +21,15 @@ int lvmcmd_usage(struct lvmcmd *c, const char *fmt, ...)
     return LVMCMD_USAGE;
 }
 
+int lvmcmd_no_syntax(struct lvmcmd *c)
+{
+    lvmcmd_error(c,
+                 "No command with matching syntax recognised.  Run '%s --help' for more "
+                 "information.",
+                 c->cmd->name);
+    return LVMCMD_USAGE;
+}
+
 uint64_t lvmcmd_opt_u64(struct lvmcmd *c, const char *name, uint64_t dflt)
 {
     const char *text = lvmcmd_opt(c, name);
@@ -138,7 +147,7 @@ static int selected(struct lvmcmd *c, struct lvm_group *g)
 }
 
 /* The groups may change while fn runs: names are looked up one by one. */
-static int each_of_all(struct lvmcmd *c, const char *tag,
+static int each_of_all(struct lvmcmd *c, const char *tag, unsigned how,
                        int (*fn)(struct lvmcmd *c, struct lvm_group *g))
 {
     int worst = 0;
@@ -146,7 +155,8 @@ static int each_of_all(struct lvmcmd *c, const char *tag,
     size_t n = 0;
     ash_list_for_each (l, &c->set->groups) {
         struct lvm_group *g = lvm_group_of(l);
-        if (n < ASH_N_ELEMS(list) && (!tag || lvm_tag_has(g->vg->tags, tag)))
+        bool is_hidden = (g->vg->flags & LVM_EXPORTED) && !(how & LVMCMD_EXPORTED_TOO);
+        if (n < ASH_N_ELEMS(list) && !is_hidden && (!tag || lvm_tag_has(g->vg->tags, tag)))
             list[n++] = g;
     }
     for (size_t i = 0; i < n; i++) {
@@ -159,18 +169,18 @@ static int each_of_all(struct lvmcmd *c, const char *tag,
     return worst;
 }
 
-int lvmcmd_each_vg(struct lvmcmd *c, size_t first, bool all_is_fine,
+int lvmcmd_each_vg(struct lvmcmd *c, size_t first, unsigned how,
                    int (*fn)(struct lvmcmd *c, struct lvm_group *g))
 {
     int worst = 0;
-    if (c->n_args <= first && !all_is_fine && !lvmcmd_opt(c, "select"))
-        return lvmcmd_usage(c, "Please give a volume group name.");
+    if (c->n_args <= first && !(how & LVMCMD_ALL_IS_FINE) && !lvmcmd_opt(c, "select"))
+        return lvmcmd_no_syntax(c);
     if (c->n_args <= first)
-        return each_of_all(c, NULL, fn);
+        return each_of_all(c, NULL, how, fn);
     for (size_t i = first; i < c->n_args; i++) {
         int rc;
         if (c->args[i][0] == '@') {
-            rc = each_of_all(c, c->args[i] + 1, fn);
+            rc = each_of_all(c, c->args[i] + 1, how, fn);
         } else {
             struct lvm_group *g = lvmcmd_vg(c, c->args[i]);
             int fits = g ? selected(c, g) : 0;

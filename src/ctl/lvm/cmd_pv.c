@@ -328,11 +328,7 @@ int lvmcmd_pvchange(struct lvmcmd *c)
             lvmcmd_error(c, "Command does not accept argument: %s.", c->args[0]);
             return LVMCMD_USAGE;
         }
-        lvmcmd_error(c,
-                     "No command with matching syntax recognised.  Run '%s --help' for more "
-                     "information.",
-                     c->cmd->name);
-        return LVMCMD_USAGE;
+        return lvmcmd_no_syntax(c);
     }
     for (size_t i = 0; i < c->n_args; i++)
         each_dev(c, c->args[i], &o, change);

@@ -83,13 +83,19 @@ static bool is_shown(struct lvmcmd *c, const struct lvm_vg *vg)
     return own && own->values && strcmp(own->values->text, vg->system_id) == 0;
 }
 
+/* The LVs of an exported VG are not shown. */
+static bool hides_lvs(const struct rep *rep, const struct lvm_vg *vg)
+{
+    return rep->of == REP_LV && (vg->flags & LVM_EXPORTED);
+}
+
 static int collect(struct rep *rep)
 {
     struct lvmcmd *c = rep->c;
     int worst = 0;
     if (c->n_args == 0) {
         ash_list_for_each (l, &c->set->groups)
-            if (is_shown(c, lvm_group_of(l)->vg))
+            if (is_shown(c, lvm_group_of(l)->vg) && !hides_lvs(rep, lvm_group_of(l)->vg))
                 worst = ASH_MAX(worst, rep_collect(rep, lvm_group_of(l)));
         return worst;
     }
@@ -99,6 +105,8 @@ static int collect(struct rep *rep)
         if (*arg == '@') {
             ash_list_for_each (l, &c->set->groups) {
                 struct lvm_group *g = lvm_group_of(l);
+                if (hides_lvs(rep, g->vg))
+                    continue;
                 if (lvm_tag_has(g->vg->tags, arg + 1))
                     worst = ASH_MAX(worst, rep_collect(rep, g));
                 else if (rep->of == REP_LV && lv_has_tag(g->vg, arg + 1))
@@ -111,6 +119,10 @@ static int collect(struct rep *rep)
         if (g && !is_shown(c, g->vg)) {
             lvmcmd_error(c, "Cannot access VG %s with system ID %s with unknown local system ID.",
                          g->vg->name, g->vg->system_id);
+            g = NULL;
+        }
+        if (g && hides_lvs(rep, g->vg)) {
+            lvmcmd_error(c, "Volume group %s is exported", g->vg->name);
             g = NULL;
         }
         int rc = !g ? LVMCMD_FAILED : is_lv ? collect_lvs(rep, g, arg) : rep_collect(rep, g);
@@ -261,6 +273,8 @@ int lvmcmd_lvscan(struct lvmcmd *c)
     ash_list_for_each (g, &c->set->groups)
         ash_list_for_each (l, &lvm_group_of(g)->vg->lvs) {
             struct lvm_lv *lv = lvm_lv_of(l);
+            if (lv->vg->flags & LVM_EXPORTED)
+                continue;
             if (!lvm_lv_is_visible(lv) && !lvmcmd_opt(c, "all"))
                 continue;
             lvmcmd_print(c, "%-15s   '/dev/%s/%s' [%s] %s",

@@ -124,20 +124,32 @@ static int check_all(struct lvmcmd *c, struct lvm_dev **devs)
     return n_lost ? LVMCMD_FAILED : worst;
 }
 
-static int join_all(struct lvmcmd *c, struct lvm_vg *vg, struct lvm_dev **devs,
-                    const struct lvm_pv_opts *opts)
+static int join_those(struct lvmcmd *c, struct lvm_vg *vg, struct lvm_dev **devs, bool are_pvs,
+                      const struct lvm_pv_opts *opts)
 {
     int rc = 0;
     for (size_t i = 1; i < c->n_args && rc == 0; i++) {
+        struct lvm_dev *dev = devs[i];
+        if (!dev || dev->has_label != are_pvs)
+            continue;
         if (vg->max_pv && vg->n_pvs >= vg->max_pv) {
             lvmcmd_error(c,
                          "No space for '%s' - volume group '%s' holds max %u physical volume(s).",
-                         devs[i]->name, vg->name, vg->max_pv);
+                         dev->name, vg->name, vg->max_pv);
             return LVMCMD_FAILED;
         }
-        rc = lvmcmd_pv_join(c, vg, devs[i], opts);
+        rc = lvmcmd_pv_join(c, vg, dev, opts);
+        devs[i] = NULL;
     }
     return rc;
+}
+
+/* As with lvm2, those that are PVs already come first. */
+static int join_all(struct lvmcmd *c, struct lvm_vg *vg, struct lvm_dev **devs,
+                    const struct lvm_pv_opts *opts)
+{
+    int rc = join_those(c, vg, devs, true, opts);
+    return rc ? rc : join_those(c, vg, devs, false, opts);
 }
 
 int lvmcmd_vgcreate(struct lvmcmd *c)
@@ -234,7 +246,7 @@ int lvmcmd_vgremove(struct lvmcmd *c)
             c->args[n++] = c->args[i];
     }
     c->n_args = n;
-    return lvmcmd_each_vg(c, 0, false, remove_vg);
+    return lvmcmd_each_vg(c, 0, 0, remove_vg);
 }
 
 /* ---------------------------------------------------------------- vgextend */
@@ -420,9 +432,7 @@ int lvmcmd_vgreduce(struct lvmcmd *c)
         return LVMCMD_FAILED;
     }
     if (!missing && !all && c->n_args < 2) {
-        lvmcmd_error(c, "No command with matching syntax recognised.  Run 'vgreduce --help' for "
-                        "more information.");
-        return LVMCMD_USAGE;
+        return lvmcmd_no_syntax(c);
     }
     struct lvm_group *g = lvmcmd_vg_to_change(c, c->args[0], missing ? LVMCMD_ALLOW_MISSING : 0);
     if (!g)

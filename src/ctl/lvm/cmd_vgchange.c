@@ -164,7 +164,7 @@ static int change_copies(struct lvmcmd *c, struct lvm_vg *vg)
         else
             lvmcmd_error(c, "Number of metadata copies for VG %s is already %u.", vg->name,
                          copies.n);
-        return LVMCMD_FAILED;
+        return 0; /* no failure to lvm2, either */
     }
     vg->metadata_copies = copies.n;
     if (copies.all)
@@ -244,11 +244,9 @@ int lvmcmd_vgchange(struct lvmcmd *c)
     for (size_t i = 0; i < ASH_N_ELEMS(changes); i++)
         any |= lvmcmd_opt(c, changes[i].opt) != NULL;
     if (!any) {
-        lvmcmd_error(c, "No command with matching syntax recognised.  Run 'vgchange --help' for "
-                        "more information.");
-        return LVMCMD_USAGE;
+        return lvmcmd_no_syntax(c);
     }
-    return lvmcmd_each_vg(c, 0, true, change_vg);
+    return lvmcmd_each_vg(c, 0, LVMCMD_ALL_IS_FINE, change_vg);
 }
 
 /* ---------------------------------------------------------------- vgrename */
@@ -336,7 +334,8 @@ static int import_vg(struct lvmcmd *c, struct lvm_group *g)
 }
 
 /* VGs by name, or all of them: one of both. */
-static int named_or_all(struct lvmcmd *c, int (*fn)(struct lvmcmd *c, struct lvm_group *g))
+static int named_or_all(struct lvmcmd *c, unsigned how,
+                        int (*fn)(struct lvmcmd *c, struct lvm_group *g))
 {
     bool all = lvmcmd_opt(c, "all");
     if (all && c->n_args) {
@@ -344,23 +343,19 @@ static int named_or_all(struct lvmcmd *c, int (*fn)(struct lvmcmd *c, struct lvm
         return LVMCMD_USAGE;
     }
     if (!all && c->n_args == 0 && !lvmcmd_opt(c, "select")) {
-        lvmcmd_error(c,
-                     "No command with matching syntax recognised.  Run '%s --help' for more "
-                     "information.",
-                     c->cmd->name);
-        return LVMCMD_USAGE;
+        return lvmcmd_no_syntax(c);
     }
-    return lvmcmd_each_vg(c, 0, all, fn);
+    return lvmcmd_each_vg(c, 0, how | (all ? LVMCMD_ALL_IS_FINE : 0), fn);
 }
 
 int lvmcmd_vgexport(struct lvmcmd *c)
 {
-    return named_or_all(c, export_vg);
+    return named_or_all(c, 0, export_vg);
 }
 
 int lvmcmd_vgimport(struct lvmcmd *c)
 {
-    return named_or_all(c, import_vg);
+    return named_or_all(c, LVMCMD_EXPORTED_TOO, import_vg);
 }
 
 /* -------------------------------------------------------------------- vgck */
@@ -368,6 +363,10 @@ int lvmcmd_vgimport(struct lvmcmd *c)
 /* What there is to complain of was said when the devices were read. */
 static int check_vg(struct lvmcmd *c, struct lvm_group *g)
 {
+    if (g->vg->flags & LVM_EXPORTED) {
+        lvmcmd_error(c, "Volume group %s is exported", g->vg->name);
+        return LVMCMD_FAILED;
+    }
     if (lvm_vg_n_missing(g->vg)) {
         lvmcmd_error(c, "The volume group is missing %u physical volumes.",
                      lvm_vg_n_missing(g->vg));
@@ -378,5 +377,5 @@ static int check_vg(struct lvmcmd *c, struct lvm_group *g)
 
 int lvmcmd_vgck(struct lvmcmd *c)
 {
-    return lvmcmd_each_vg(c, 0, true, check_vg);
+    return lvmcmd_each_vg(c, 0, LVMCMD_ALL_IS_FINE, check_vg);
 }

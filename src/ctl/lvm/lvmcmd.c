@@ -212,13 +212,17 @@ static int add_list(struct lvmcmd *c, const char *list, bool writable)
     return worst;
 }
 
-static bool is_range(const char *arg, char *path, size_t n_path)
+size_t lvmcmd_range_begin(const char *arg)
 {
-    const char *colon = strrchr(arg, ':');
-    if (!colon || strchr(colon, '/'))
-        return false;
-    snprintf(path, n_path, "%.*s", (int)(colon - arg), arg);
-    return true;
+    size_t n = strlen(arg);
+    for (;;) {
+        size_t at = n;
+        while (at > 0 && strchr("0123456789-", arg[at - 1]))
+            at--;
+        if (at < 2 || arg[at - 1] != ':')
+            return n;
+        n = at - 1;
+    }
 }
 
 static int open_devices(struct lvmcmd *c)
@@ -235,9 +239,9 @@ static int open_devices(struct lvmcmd *c)
     for (size_t i = first;
          i < c->n_args && (c->cmd->flags & (LVMCMD_C_PV_ARGS | LVMCMD_C_PV_ARGS1)); i++) {
         char path[4096];
-        const char *arg = is_range(c->args[i], path, sizeof(path)) ? path : c->args[i];
-        if (*arg != '@')
-            (void)add_device(c, arg, writable, false);
+        snprintf(path, sizeof(path), "%.*s", (int)lvmcmd_range_begin(c->args[i]), c->args[i]);
+        if (*path != '@')
+            (void)add_device(c, path, writable, false);
     }
     if (ash_list_empty(&c->set->devs) && n == 0 && !env)
         lvmcmd_error(c, "No devices to look at: give --devices LIST or set ASHLAR_LVM_DEVICES.");

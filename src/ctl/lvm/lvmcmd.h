@@ -116,6 +116,9 @@ struct lvm_group *lvmcmd_vg(struct lvmcmd *c, const char *name);
 /* "vg/lv", "/dev/vg/lv", "/dev/mapper/vg-lv": cut in two; false: it names no LV. */
 bool lvmcmd_split_lv(struct lvmcmd *c, const char *name, char vg[128], char lv[128]);
 
+/* Where the ranges of "PV:0-5:9" begin: the length of the name. */
+size_t lvmcmd_range_begin(const char *arg);
+
 /* --- parse.c --- */
 int lvmcmd_parse(struct lvmcmd *c, int argc, char **argv);        /* 0 or an exit code */
 const char *lvmcmd_opt(const struct lvmcmd *c, const char *name); /* last value, "" a flag; NULL */
@@ -144,9 +147,11 @@ int lvmcmd_begin(struct lvmcmd *c, struct lvm_group *g, unsigned allow);
 struct lvm_group *lvmcmd_vg_to_change(struct lvmcmd *c, const char *name, unsigned allow);
 /* Write the VG, then its backup. 0 or an exit code, printed. */
 int lvmcmd_commit(struct lvmcmd *c, struct lvm_vg *vg);
+enum { LVMCMD_ALL_IS_FINE = 1u << 0, LVMCMD_EXPORTED_TOO = 1u << 1 };
 /* fn for each VG that the arguments (from the first on; "@tag") or -S name; all, when there are
- * none and that is allowed. The worst exit code. */
-int lvmcmd_each_vg(struct lvmcmd *c, size_t first, bool all_is_fine,
+ * none and ALL_IS_FINE. Of those that were not named, exported ones only with EXPORTED_TOO. The
+ * worst exit code. */
+int lvmcmd_each_vg(struct lvmcmd *c, size_t first, unsigned how,
                    int (*fn)(struct lvmcmd *c, struct lvm_group *g));
 /* The device that people call so, by path too; NULL. */
 struct lvm_dev *lvmcmd_dev(struct lvmcmd *c, const char *name);
@@ -155,6 +160,7 @@ struct lvm_group *lvmcmd_group_of(struct lvmcmd *c, const struct lvm_dev *dev);
 /* Tags of --addtag and --deltag. False: none were given. */
 bool lvmcmd_change_tags(struct lvmcmd *c, struct lvm_vg *vg, struct lvm_str **tags);
 int lvmcmd_usage(struct lvmcmd *c, const char *fmt, ...) ASH_PRINTF(2, 3); /* LVMCMD_USAGE */
+int lvmcmd_no_syntax(struct lvmcmd *c);                                    /* LVMCMD_USAGE */
 /* An option's number, size in bytes, y or n; the default when it is not given. */
 uint64_t lvmcmd_opt_u64(struct lvmcmd *c, const char *name, uint64_t dflt);
 uint64_t lvmcmd_opt_size(struct lvmcmd *c, const char *name, char unit, uint64_t dflt);
@@ -219,5 +225,12 @@ int lvmcmd_vgrename(struct lvmcmd *c);
 int lvmcmd_vgexport(struct lvmcmd *c);
 int lvmcmd_vgimport(struct lvmcmd *c);
 int lvmcmd_vgck(struct lvmcmd *c);
+int lvmcmd_lvcreate(struct lvmcmd *c);
+int lvmcmd_lvremove(struct lvmcmd *c);
+int lvmcmd_lvrename(struct lvmcmd *c);
+int lvmcmd_lvchange(struct lvmcmd *c);
+int lvmcmd_lvextend(struct lvmcmd *c);
+int lvmcmd_lvreduce(struct lvmcmd *c);
+int lvmcmd_lvresize(struct lvmcmd *c);
 
 #endif

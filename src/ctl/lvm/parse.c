@@ -139,9 +139,37 @@ static int bad_line(struct lvmcmd *c)
     return LVMCMD_USAGE;
 }
 
+/* A value that comes twice contradicts itself; these add up. */
+static bool may_repeat(const struct lvmcmd_opt *opt)
+{
+    static const char *const names[] = {"addtag", "deltag", "config", "devices", "select"};
+    for (size_t i = 0; i < ASH_N_ELEMS(names); i++)
+        if (strcmp(opt->name, names[i]) == 0)
+            return true;
+    return opt->arg == LVMCMD_FLAG;
+}
+
+/* In bytes only whole sectors can be meant. */
+static bool whole_sectors(struct lvmcmd *c, const struct lvmcmd_opt *opt, const char *text)
+{
+    uint64_t n;
+    size_t len = strlen(text);
+    if ((opt->arg != LVMCMD_SIZE_M && opt->arg != LVMCMD_SIZE_K) || !len ||
+        (text[len - 1] != 'b' && text[len - 1] != 'B') || strcspn(text, "kmgtpeKMGTPE") < len ||
+        !lvmcmd_parse_size(text + (*text == '+' || *text == '-'), 'm', &n) || n % 512 == 0)
+        return true;
+    lvmcmd_error(c, "Size is not a multiple of 512. Try using %llu or %llu.",
+                 (unsigned long long)(n - n % 512), (unsigned long long)(n - n % 512 + 512));
+    return false;
+}
+
 static int take(struct lvmcmd *c, const struct lvmcmd_opt *opt, const char *text)
 {
-    if (!valid(opt, text)) {
+    if (!may_repeat(opt) && lvmcmd_opt(c, opt->name)) {
+        lvmcmd_error(c, "Option --%s may not be repeated.", opt->name);
+        return bad_line(c);
+    }
+    if (!valid(opt, text) || !whole_sectors(c, opt, text)) {
         lvmcmd_error(c, "Invalid argument for --%s: %s", opt->name, text);
         return bad_line(c);
     }
@@ -215,11 +243,7 @@ int lvmcmd_parse(struct lvmcmd *c, int argc, char **argv)
     }
     if (!lvmcmd_opt(c, "help") && !lvmcmd_opt(c, "version") &&
         (c->n_args < c->cmd->n_args_min || c->n_args > c->cmd->n_args_max)) {
-        lvmcmd_error(c,
-                     "No command with matching syntax recognised.  Run '%s --help' for more "
-                     "information.",
-                     c->cmd->name);
-        return LVMCMD_USAGE;
+        return lvmcmd_no_syntax(c);
     }
     return 0;
 }

@@ -6,18 +6,18 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
-#include "pool/lvm/update.h"
 
 /* --------------------------------------------------------------------- LVs */
 
-struct lvm_lv *lvm_lv_add(struct lvm_vg *vg, const char *name, const char *host, uint64_t time_s)
+struct lvm_lv *lvm_lv_add(struct lvm_vg *vg, const char *name, const struct lvm_id *id,
+                          const char *host, uint64_t time_s)
 {
     struct lvm_lv *lv = lvm_arena_get(&vg->arena, sizeof(*lv));
     if (!lv || !(lv->name = lvm_arena_str(&vg->arena, name)) ||
         !(lv->creation_host = lvm_arena_str(&vg->arena, host)))
         return NULL;
     lv->vg = vg;
-    lvm_id_random(&lv->id);
+    lv->id = *id;
     lv->flags = LVM_READ | LVM_WRITE | LVM_VISIBLE;
     lv->has_time = true;
     lv->creation_time = time_s;

@@ -6,9 +6,10 @@
 
 #include "pool/lvm/vg.h"
 
-/* A new LV without segments at the end of the list: READ, WRITE, VISIBLE, a random UUID, the time.
- * NULL: no memory. */
-struct lvm_lv *lvm_lv_add(struct lvm_vg *vg, const char *name, const char *host, uint64_t time_s);
+/* A new LV without segments at the end of the list: READ, WRITE, VISIBLE. NULL: no memory, or the
+ * name is taken. */
+struct lvm_lv *lvm_lv_add(struct lvm_vg *vg, const char *name, const struct lvm_id *id,
+                          const char *host, uint64_t time_s);
 /* Take it out; its memory stays with the VG. Nobody may use it (parts go with their owner). */
 void lvm_lv_remove(struct lvm_lv *lv);
 /* A segment at the end of the LV, areas and values empty. NULL: no memory. */
