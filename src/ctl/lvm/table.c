@@ -48,7 +48,7 @@ const struct lvmcmd_opt lvmcmd_opts[] = {
     {"nofsck", LVMCMD_FLAG, "accepted: no file system is looked at"},
     {"nohints", LVMCMD_FLAG, "accepted for lvm2's sake"},
     {"nolocking", LVMCMD_FLAG, "take no locks"},
-    {"norestorefile", LVMCMD_FLAG, "--uuid is of no PV that was there before"},
+    {"norestorefile", LVMCMD_FLAG, "the UUID given is of no PV that was there before"},
     {"nosuffix", LVMCMD_FLAG, "no unit behind sizes"},
     {"novolumegroup", LVMCMD_FLAG, "only PVs that are in no VG"},
     {"options", LVMCMD_STR, "fields: list, +list, -list, or help"},
