@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Contents of logical volumes on disks that lvm2 and the kernel made, against the sums that the
 kernel read: lvm_contents.py [BUILD]. Types that are not opened yet must say so; nothing is written to
-a disk that is only read. Then writes: what is written to linear and striped LVs is read back, lands
-nowhere else, and reaches an NBD client. Prints TAP."""
+a disk that is only read. Then writes: what is written to linear, striped and raid0 LVs is read back,
+lands nowhere else, and reaches an NBD client. Prints TAP."""
 
 import glob
 import hashlib
@@ -98,9 +98,10 @@ def contents(folder):
 
 def writes(folder):
     """Every second 4 KiB of an LV; the others, and all other LVs, stay."""
-    for name, lv, others in (("striped", "vgstr/s3", ["vgstr/s2", "vgstr/s256", "vgstr/span"]),
-                             ("linear-tags", "vgone/alpha", ["vgone/gamma", "vgone/delta"])):
-        pvs = unpack(glob.glob(f"{GOLDEN}/lvm2/{name}.pv*.img.zst"), folder)
+    for name, lv, others in (("lvm2/striped", "vgstr/s3", ["vgstr/s2", "vgstr/s256", "vgstr/span"]),
+                             ("lvm2/linear-tags", "vgone/alpha", ["vgone/gamma", "vgone/delta"]),
+                             ("lvm2-kernel/a2-raid-cache", "vgr/r0", ["vgr/r1", "vgr/r5", "vgr/r10", "vgr/mcore"])):
+        pvs = unpack(glob.glob(f"{GOLDEN}/{name}.*.img.zst"), folder)
         old, new, got = (os.path.join(folder, x) for x in ("old", "new", "got"))
         sums = {}
         for o in others:

@@ -3,8 +3,8 @@
  * where it lies; the core cuts requests so that each lies in one place.
  *
  * The device opens its PVs itself and claims none of them: other LVs share them. When one of them
- * goes, it goes too. What would need more than one write (mirrors, raid, origins of snapshots) is
- * read-only. Source: docs/spec/lvm2-format.md 13, dm-formats.md 9. */
+ * goes, it goes too. What would need more than one write (mirrors, raid but raid0, origins of
+ * snapshots) is read-only. Source: docs/spec/lvm2-format.md 13, dm-formats.md 9. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -203,13 +203,12 @@ static void mark_missing_legs(struct piece *p)
         p->legs[i].is_good = is_whole_leg(&p->legs[i]);
 }
 
-static const char why_raid[] = "it is a raid or mirror, which is only read so far";
+static const char why_raid[] = "it is a mirror or a raid with copies or parity, only read so far";
 
 static int make_raid(const struct lvm_seg *seg, struct lvm_map *map, struct piece *p,
                      struct ash_err *err) ASH_MAY_WAIT
 {
     struct lvm_raid_legs legs = {.n = p->n_legs};
-    map->why_read_only = why_raid;
     p->layout = lvm_raid_layout(seg->type->name);
     p->chunk = lvm_seg_u64(seg, "stripe_size", 0) * LVM_SECTOR_BYTES;
     if (!p->layout || p->n_legs > LVM_RAID_LEGS_MAX || p->n_legs <= p->layout->n_parity)
@@ -226,6 +225,8 @@ static int make_raid(const struct lvm_seg *seg, struct lvm_map *map, struct piec
         [LVM_RAID_PARITY] = RULE_PARITY,
     };
     p->rule = rules[p->layout->kind];
+    if (p->rule != RULE_STRIPED) /* raid0's superblocks tell nothing that a write changes */
+        map->why_read_only = why_raid;
     p->n_copies = p->rule == RULE_COPIES   ? p->n_legs
                   : p->rule == RULE_RAID10 ? (unsigned)lvm_seg_u64(seg, "data_copies", 2)
                                            : 1;
