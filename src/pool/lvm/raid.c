@@ -43,13 +43,55 @@ const struct lvm_raid_layout *lvm_raid_layout(const char *type)
     return NULL;
 }
 
+/* Legs over which P (and Q, unless it is on the last one for good) moves. */
+static unsigned n_moving(const struct lvm_raid_layout *layout, unsigned n_legs)
+{
+    return layout->q_is_last ? n_legs - 1 : n_legs;
+}
+
+static unsigned p_leg(const struct lvm_raid_layout *layout, unsigned n, uint64_t t)
+{
+    unsigned r = (unsigned)(t % n);
+    switch (layout->rotation) {
+    case LVM_RAID_LA:
+    case LVM_RAID_LS:
+    case LVM_RAID_NC:
+        return n - 1 - r;
+    case LVM_RAID_P_FIRST:
+        return 0;
+    case LVM_RAID_P_LAST:
+        return n - 1;
+    case LVM_RAID_NR:
+        return n - 1 - (unsigned)((t + 1) % n);
+    default: /* RA, RS, ZR */
+        return r;
+    }
+}
+
+/* Q follows P; when P is on the last leg, Q is on the first. */
+static unsigned q_leg(const struct lvm_raid_layout *layout, unsigned n_legs, unsigned p)
+{
+    if (layout->q_is_last)
+        return n_legs - 1;
+    return (layout->rotation == LVM_RAID_NC ? p + n_legs - 1 : p + 1) % n_legs;
+}
+
+void lvm_raid_parity_legs(const struct lvm_raid_layout *layout, unsigned n_legs, uint64_t t,
+                          unsigned *ret_p, unsigned *ret_q)
+{
+    ASH_ASSERT(layout->n_parity && layout->n_parity < n_legs);
+    *ret_p = p_leg(layout, n_moving(layout, n_legs), t);
+    if (layout->n_parity == 2)
+        *ret_q = q_leg(layout, n_legs, *ret_p);
+}
+
 /* P on leg p, nothing else to be stepped over. */
 static unsigned over_one(unsigned d, unsigned p)
 {
     return d >= p ? d + 1 : d;
 }
 
-/* Q follows P; when P is on the last leg, Q is on the first. */
+/* P on leg p and Q behind it. */
 static unsigned over_two(unsigned d, unsigned p, unsigned n)
 {
     return p == n - 1 ? d + 1 : d >= p ? d + 2 : d;
@@ -58,26 +100,18 @@ static unsigned over_two(unsigned d, unsigned p, unsigned n)
 unsigned lvm_raid_data_leg(const struct lvm_raid_layout *layout, unsigned n_legs, uint64_t t,
                            unsigned d)
 {
-    unsigned n = layout->q_is_last ? n_legs - 1 : n_legs, r = (unsigned)(t % n);
+    unsigned n = n_moving(layout, n_legs), p = p_leg(layout, n, t);
     ASH_ASSERT(d < n_legs - layout->n_parity);
     switch (layout->rotation) {
-    case LVM_RAID_LA:
-        return over_one(d, n - 1 - r);
-    case LVM_RAID_RA:
-        return over_one(d, r);
     case LVM_RAID_LS:
-    case LVM_RAID_NC:
-        return (n - 1 - r + 1 + d) % n;
     case LVM_RAID_RS:
-        return (r + 1 + d) % n;
-    case LVM_RAID_P_FIRST:
-        return d + 1;
-    case LVM_RAID_P_LAST:
-        return d;
+    case LVM_RAID_NC:
+        return (p + 1 + d) % n;
     case LVM_RAID_ZR:
-        return over_two(d, r, n);
-    default: /* NR */
-        return over_two(d, n - 1 - (unsigned)((t + 1) % n), n);
+    case LVM_RAID_NR:
+        return over_two(d, p, n);
+    default:
+        return over_one(d, p);
     }
 }
 
@@ -158,13 +192,15 @@ static int check_super(const struct lvm_lv *lv, const struct lvm_raid_layout *la
 /* The freshest superblock says which legs had failed; one that fell behind is out, too. */
 static void judge(const struct super_disk *sb, const bool *is, struct lvm_raid_legs *legs)
 {
-    uint64_t freshest = 0, failed = 0;
+    uint64_t freshest = 0, failed = 0, resync = 0;
     for (unsigned i = 0; i < legs->n; i++) {
         if (!is[i] || ash_le64_get(sb[i].events) < freshest)
             continue;
         freshest = ash_le64_get(sb[i].events);
         failed = ash_le64_get(sb[i].failed);
+        resync = ash_le64_get(sb[i].resync_offset);
     }
+    legs->has_parity = resync == UINT64_MAX;
     for (unsigned i = 0; i < legs->n; i++)
         legs->is_good[i] = is[i] && ash_le64_get(sb[i].events) + 1 >= freshest &&
                            ash_le64_get(sb[i].recovery_offset) == UINT64_MAX && !(failed >> i & 1);
@@ -175,6 +211,7 @@ int lvm_raid_read(const struct lvm_lv *lv, const struct lvm_raid_layout *layout,
 {
     struct super_disk *sb = rt_alloc(legs->n * sizeof(*sb));
     void *buf = rt_buf_get(SUPER_BYTES);
+    legs->has_parity = false;
     bool is[LVM_RAID_LEGS_MAX] = {false}, any = false;
     int rc = sb && buf ? 0 : ash_err_set(err, ASH_E_NO_MEMORY, lv->name, "no memory");
     for (unsigned i = 0; i < legs->n && rc == 0; i++) {

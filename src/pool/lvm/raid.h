@@ -36,16 +36,20 @@ const struct lvm_raid_layout *lvm_raid_layout(const char *type);
 /* The leg that has data chunk d of row t; n_legs > n_parity. */
 unsigned lvm_raid_data_leg(const struct lvm_raid_layout *layout, unsigned n_legs, uint64_t t,
                            unsigned d);
+/* The legs of P and Q of row t; n_parity of the layout is 1 (*ret_q stays) or 2. */
+void lvm_raid_parity_legs(const struct lvm_raid_layout *layout, unsigned n_legs, uint64_t t,
+                          unsigned *ret_p, unsigned *ret_q);
 
 struct lvm_raid_legs {
     unsigned n;
     const struct lvm_lv *metas[LVM_RAID_LEGS_MAX]; /* NULL: not there */
     bool is_good[LVM_RAID_LEGS_MAX];               /* out: in sync, all of it */
+    bool has_parity; /* out: the first sync was done to its end: parity may be made use of */
 };
 
 /* Read the superblocks and tell which legs are in sync. A set without any is new: all its legs
- * count. -EINVAL LVM_RAID: they are of another set, or of a kind that is not known; -ENOMEM,
- * BDEV_IO. */
+ * count, its parity does not. -EINVAL LVM_RAID: they are of another set, or of a kind that is not
+ * known; -ENOMEM, BDEV_IO. */
 int lvm_raid_read(const struct lvm_lv *lv, const struct lvm_raid_layout *layout,
                   struct lvm_raid_legs *legs, struct ash_err *err) ASH_MAY_WAIT;
 
