@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Contents of logical volumes on disks that lvm2 and the kernel made, against the sums that the
-kernel read: lvm_contents.py [BUILD]. Types that are not opened yet must say so; nothing is written to
-a disk that is only read. Then writes: what is written to linear, striped and raid0 LVs is read back,
-lands nowhere else, and reaches an NBD client. Prints TAP."""
+kernel read: lvm_contents.py [BUILD]; of mirrors and raids also without some of their PVs. Types that
+are not opened yet must say so; nothing is written to a disk that is only read. Then writes: what is
+written to linear, striped and raid0 LVs is read back, lands nowhere else, and reaches an NBD client.
+Prints TAP."""
 
 import glob
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -205,6 +207,51 @@ def raid(folder):
         case("LVM_RAID" in have, f"raid1: a superblock with {what} is refused", have)
 
 
+def legs_of(lv):
+    """PVs (0 ..) of the legs of an LV of a2-raid-cache, by the kernel's tables: PV n is 254:16(n+1)."""
+    with open(f"{GOLDEN}/lvm2-kernel/a2-raid-cache.vgr.dmtable", encoding="utf-8") as f:
+        return {int(x.split("image_")[1].split(":")[0]): int(x.split("254:")[1].split()[0]) // 16 - 1
+                for x in f if x.startswith((f"vgr-{lv}_rimage_", f"vgr-{lv}_mimage_"))}
+
+
+def can_read(lv, lost):
+    """May an LV be read without these of its legs?"""
+    if lv == "r0":
+        return not lost
+    if lv.startswith("m"):  # the first leg of an old mirror is what is read
+        return 0 not in lost
+    if lv == "r1":
+        return len(lost) < 3
+    if lv == "r10":
+        return not {0, 1} <= lost and not {2, 3} <= lost
+    return len(lost) <= (2 if lv == "r6" else 1)
+
+
+def degraded(folder):
+    """Each raid LV without one PV, and without two: all of it, or none."""
+    with open(f"{GOLDEN}/lvm2-kernel/a2-raid-cache.manifest.json", encoding="utf-8") as f:
+        lvs = {v["lv"]: v["sha256"] for v in json.load(f)["lvs"] if v["lv"][0] in "rm"}
+    pvs = unpack(glob.glob(f"{GOLDEN}/lvm2-kernel/a2-raid-cache.*.img.zst"), folder)
+    before = [sha256(p) for p in pvs]
+    out = os.path.join(folder, "out")
+    case(sorted(lvs) == ["mcore", "mlog", "r0", "r1", "r10", "r4", "r5", "r6"], "the raid LVs are known")
+    for lv, want in sorted(lvs.items()):
+        legs = legs_of(lv)
+        sets = [s for k in (1, 2) for s in itertools.combinations(range(5), k)]
+        for gone in [s for s in sets if set(s) <= set(legs.values())]:
+            rc, text = ashlar("copy", uri(f"vgr/{lv}", [p for i, p in enumerate(pvs) if i not in gone], "&read_only"), out)
+            have = sha256(out) if rc == 0 else text
+            os.path.exists(out) and os.unlink(out)
+            without = f"vgr/{lv} without PV {' and '.join(map(str, gone))}"
+            if can_read(lv, {leg for leg, pv in legs.items() if pv in gone}):
+                case(have == want, without, have)
+            else:
+                case("LVM_LV_PARTIAL" in have, without + " is refused", have)
+    case(before == [sha256(p) for p in pvs], "nothing of it has changed the disks")
+    for p in pvs:
+        os.unlink(p)
+
+
 def served(folder):
     """An LV by NBD, and a write by that way."""
     if not shutil.which("qemu-img"):
@@ -243,6 +290,7 @@ def main():
         writes(folder)
         refused(folder)
         raid(folder)
+        degraded(folder)
         served(folder)
     print(f"1..{n}")
     return n_failed != 0

@@ -3,8 +3,9 @@
  * where it lies; the core cuts requests so that each lies in one place.
  *
  * The device opens its PVs itself and claims none of them: other LVs share them. When one of them
- * goes, it goes too. What would need more than one write (mirrors, raid but raid0, origins of
- * snapshots) is read-only. Source: docs/spec/lvm2-format.md 13, dm-formats.md 9. */
+ * goes, it goes too. What was on a leg of a raid 4, 5 or 6 that is lost is rebuilt for each read
+ * (rebuild.h), not restored. What would need more than one write (mirrors, raid but raid0, origins
+ * of snapshots) is read-only. Source: docs/spec/lvm2-format.md 13, dm-formats.md 9. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "base/assert.h"
 #include "bdev/mod/vbdev.h"
 #include "pool/lvm/map.h"
+#include "pool/lvm/rebuild.h"
 #include "pool/pool_internal.h"
 
 struct lv_dev {
@@ -75,6 +77,17 @@ static void submit_nowhere(struct bdev_io *io, enum lvm_place_kind kind)
     bdev_io_done_soon(io, kind == LVM_PLACE_ZERO ? 0 : -EIO);
 }
 
+static void submit_lost(struct lv_dev *d, struct lv_channel *c, struct bdev_io *io)
+{
+    struct lvm_lost lost;
+    if (io->type != BDEV_READ) { /* the device says that it is read-only */
+        bdev_io_done_soon(io, -EPERM);
+        return;
+    }
+    lvm_map_lost(d->map, io->offset, &lost);
+    lvm_rebuild_read(io, &lost, c->pvs);
+}
+
 static void lv_submit(struct bdev_channel *ch, struct bdev_io *io)
 {
     struct lv_channel *c = ch->ctx;
@@ -92,6 +105,8 @@ static void lv_submit(struct bdev_channel *ch, struct bdev_io *io)
     ASH_ASSERT(io->length <= at.length);
     if (at.kind == LVM_PLACE_PV)
         bdev_io_pass(io, c->pvs[at.pv], at.offset, NULL);
+    else if (at.kind == LVM_PLACE_LOST)
+        submit_lost(d, c, io);
     else
         submit_nowhere(io, at.kind);
 }
@@ -238,6 +253,8 @@ static void name_it(struct lv_dev *d, const struct lvm_lv *lv)
     b->product_name = "LVM logical volume";
     b->size_bytes = lvm_map_size(d->map);
     b->boundary_bytes = lvm_map_boundary(d->map);
+    if (lvm_map_has_lost(d->map) && (!b->max_rw_bytes || b->max_rw_bytes > LVM_REBUILD_MAX_BYTES))
+        b->max_rw_bytes = LVM_REBUILD_MAX_BYTES;
     b->io_ctx_bytes = sizeof(struct flush_ctx);
     b->channel_ctx_bytes = (uint32_t)(sizeof(struct lv_channel) + d->n_pvs * sizeof(void *));
     vbdev_derive_uuid(&d->v, &(struct ash_uuid){{0}}, "5a1e4b7c-1f0d-4c58-9d5e-8f7a6c3b2d10",

@@ -26,6 +26,7 @@ struct piece {
     uint64_t chunk; /* bytes in a row on one leg */
     unsigned n_legs, n_copies;
     const struct lvm_raid_layout *layout; /* PARITY */
+    bool has_parity;                      /* PARITY: and it is in sync */
     struct leg *legs;
 };
 
@@ -38,6 +39,7 @@ struct lvm_map {
     uint64_t size, boundary;
     size_t n_pieces;
     struct piece *pieces;
+    bool has_lost;             /* some of it, through all layers, must be rebuilt */
     const char *why_read_only; /* static text */
     struct pvs *pvs;           /* of the whole tree */
     bool owns_pvs;
@@ -78,40 +80,84 @@ static struct lvm_place place_on_leg(const struct leg *leg, uint64_t in, uint64_
     return (struct lvm_place){LVM_PLACE_PV, leg->pv, leg->offset + in, length};
 }
 
-/* Copies beginning at the n-th chunk of all, counted over the legs (raid10 near). */
-static struct lvm_place place_near(const struct piece *p, uint64_t n, uint64_t in, uint64_t length)
+/* Where on a leg a byte is, and how many follow it there. */
+struct spot {
+    const struct leg *leg;
+    uint64_t row, in, length; /* in: bytes from the leg's begin */
+};
+
+/* Of the copies beginning at the n-th chunk of all, counted over the legs (raid10 near). */
+static struct spot spot_near(const struct piece *p, uint64_t n, uint64_t in, uint64_t length)
 {
-    const struct leg *leg = NULL;
-    uint64_t row = 0;
+    struct spot s = {.length = length};
     for (unsigned i = 0; i < p->n_copies; i++) {
-        leg = &p->legs[(n + i) % p->n_legs];
-        row = (n + i) / p->n_legs;
-        if (leg->is_good)
+        s.leg = &p->legs[(n + i) % p->n_legs];
+        s.row = (n + i) / p->n_legs;
+        if (s.leg->is_good)
             break;
     }
-    return place_on_leg(leg, row * p->chunk + in, length);
+    s.in = s.row * p->chunk + in;
+    return s;
+}
+
+/* p: one with legs; at: from its start. */
+static struct spot spot_at(const struct piece *p, uint64_t at)
+{
+    uint64_t left = p->length - at, n = at / p->chunk, in = at % p->chunk;
+    uint64_t length = ASH_MIN(p->chunk - in, left);
+    if (p->rule == RULE_COPIES)
+        return spot_near(p, 0, at, left);
+    if (p->rule == RULE_RAID10)
+        return spot_near(p, n * p->n_copies, in, length);
+    unsigned n_data = p->rule == RULE_PARITY ? p->n_legs - p->layout->n_parity : p->n_legs;
+    unsigned leg = (unsigned)(n % n_data);
+    if (p->rule == RULE_PARITY)
+        leg = lvm_raid_data_leg(p->layout, p->n_legs, n / n_data, leg);
+    return (struct spot){&p->legs[leg], n / n_data, n / n_data * p->chunk + in, length};
+}
+
+static bool has_legs(const struct piece *p)
+{
+    return p->rule != RULE_ZERO && p->rule != RULE_ERROR;
 }
 
 struct lvm_place lvm_map_find(const struct lvm_map *map, uint64_t offset)
 {
     ASH_ASSERT(offset < map->size);
     const struct piece *p = piece_at(map, offset);
-    uint64_t at = offset - p->start, left = p->length - at, n, in, length;
-    if (p->rule == RULE_ZERO || p->rule == RULE_ERROR)
+    uint64_t at = offset - p->start;
+    if (!has_legs(p))
         return (struct lvm_place){p->rule == RULE_ZERO ? LVM_PLACE_ZERO : LVM_PLACE_ERROR, 0, 0,
-                                  left};
-    n = at / p->chunk;
-    in = at % p->chunk;
-    length = ASH_MIN(p->chunk - in, left);
-    if (p->rule == RULE_STRIPED)
-        return place_on_leg(&p->legs[n % p->n_legs], n / p->n_legs * p->chunk + in, length);
-    if (p->rule == RULE_COPIES)
-        return place_near(p, 0, at, left);
-    if (p->rule == RULE_RAID10)
-        return place_near(p, n * p->n_copies, in, length);
-    unsigned n_data = p->n_legs - p->layout->n_parity;
-    unsigned leg = lvm_raid_data_leg(p->layout, p->n_legs, n / n_data, (unsigned)(n % n_data));
-    return place_on_leg(&p->legs[leg], n / n_data * p->chunk + in, length);
+                                  p->length - at};
+    struct spot s = spot_at(p, at);
+    if (p->rule == RULE_PARITY && !s.leg->is_good)
+        return (struct lvm_place){LVM_PLACE_LOST, 0, 0, s.length};
+    return place_on_leg(s.leg, s.in, s.length);
+}
+
+static bool find_sum(const struct piece *p, uint64_t row, unsigned leg, struct lvm_parity_sum *ret)
+{
+    bool is_good[LVM_RAID_LEGS_MAX];
+    for (unsigned i = 0; i < p->n_legs; i++)
+        is_good[i] = p->legs[i].is_good;
+    return p->has_parity && lvm_parity_find(p->layout, p->n_legs, row, leg, is_good, ret);
+}
+
+void lvm_map_lost(const struct lvm_map *map, uint64_t offset, struct lvm_lost *ret)
+{
+    const struct piece *p = piece_at(map, offset);
+    struct spot s = spot_at(p, offset - p->start);
+    while (p->rule != RULE_PARITY || s.leg->is_good) { /* the raid is a part of another LV */
+        ASH_ASSERT(s.leg->lv);
+        offset = s.leg->offset + s.in;
+        map = s.leg->lv;
+        p = piece_at(map, offset);
+        s = spot_at(p, offset - p->start);
+    }
+    bool is_found = find_sum(p, s.row, (unsigned)(s.leg - p->legs), &ret->sum);
+    ASH_ASSERT(is_found); /* else the map had not been made */
+    for (unsigned i = 0; i < ret->sum.n; i++)
+        ret->from[i] = place_on_leg(&p->legs[ret->sum.legs[i]], s.in, s.length);
 }
 
 /* ----------------------------------------------------------------- making */
@@ -179,7 +225,21 @@ static bool has_all_copies(const struct piece *p)
     return true;
 }
 
-/* Can everything of the LV be read? Parity is not made use of yet. */
+/* Is each chunk of data there, or can be rebuilt? Rows repeat after as many as there are legs. */
+static bool has_all_chunks(const struct piece *p)
+{
+    struct lvm_parity_sum sum;
+    for (unsigned row = 0; row < p->n_legs; row++) {
+        for (unsigned d = 0; d < p->n_legs - p->layout->n_parity; d++) {
+            unsigned leg = lvm_raid_data_leg(p->layout, p->n_legs, row, d);
+            if (!p->legs[leg].is_good && !find_sum(p, row, leg, &sum))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Can everything of the LV be read? */
 static bool is_whole(const struct lvm_map *map)
 {
     for (size_t i = 0; i < map->n_pieces; i++) {
@@ -190,6 +250,9 @@ static bool is_whole(const struct lvm_map *map)
         if (p->rule == RULE_COPIES || p->rule == RULE_RAID10) {
             if (!has_all_copies(p))
                 return false;
+        } else if (p->rule == RULE_PARITY) {
+            if (!has_all_chunks(p))
+                return false;
         } else if (n_good < p->n_legs) {
             return false;
         }
@@ -197,10 +260,22 @@ static bool is_whole(const struct lvm_map *map)
     return true;
 }
 
+/* One layer is rebuilt, not legs that are to be rebuilt themselves. */
 static void mark_missing_legs(struct piece *p)
 {
+    for (unsigned i = 0; i < p->n_legs; i++) {
+        const struct leg *leg = &p->legs[i];
+        p->legs[i].is_good = is_whole_leg(leg) && !(leg->lv && leg->lv->has_lost);
+    }
+}
+
+static bool has_lost_legs(const struct piece *p)
+{
+    bool any = false;
     for (unsigned i = 0; i < p->n_legs; i++)
-        p->legs[i].is_good = is_whole_leg(&p->legs[i]);
+        any |=
+            p->rule == RULE_PARITY ? !p->legs[i].is_good : p->legs[i].lv && p->legs[i].lv->has_lost;
+    return any;
 }
 
 static const char why_raid[] = "it is a mirror or a raid with copies or parity, only read so far";
@@ -246,6 +321,7 @@ static int make_raid(const struct lvm_seg *seg, struct lvm_map *map, struct piec
     int rc = lvm_raid_read(seg->lv, p->layout, &legs, err);
     for (unsigned i = 0; i < p->n_legs && rc == 0; i++)
         p->legs[i].is_good = p->legs[i].is_good && legs.is_good[i];
+    p->has_parity = legs.has_parity;
     return rc;
 }
 
@@ -324,6 +400,7 @@ static int fill(struct maker *m, const struct lvm_lv *lv, unsigned depth,
             break;
         if (p->chunk)
             map->boundary = gcd(map->boundary, p->chunk);
+        map->has_lost |= has_lost_legs(p);
         for (unsigned i = 0; i < p->n_legs; i++) {
             if (!p->legs[i].lv)
                 continue;
@@ -401,6 +478,11 @@ uint64_t lvm_map_size(const struct lvm_map *map)
 uint64_t lvm_map_boundary(const struct lvm_map *map)
 {
     return map->boundary;
+}
+
+bool lvm_map_has_lost(const struct lvm_map *map)
+{
+    return map->has_lost;
 }
 
 const char *lvm_map_why_read_only(const struct lvm_map *map)

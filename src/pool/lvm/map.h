@@ -6,10 +6,12 @@
  *   LV = pieces; a piece = legs (runs of PVs, or other LVs with maps of their own) and a rule
  *
  * A leg is *good* when what it holds is what the LV holds: its PV is there, and it is in sync by
- * the superblocks of its raid set (9.1). One place is told for each byte: that of a data leg. */
+ * the superblocks of its raid set (9.1). One place is told for each byte: that of a data leg. Where
+ * the leg of a row of raid 4, 5 or 6 is not good, it is told what the byte can be made of. */
 #ifndef ASH_POOL_LVM_MAP_H
 #define ASH_POOL_LVM_MAP_H
 
+#include "pool/lvm/parity.h"
 #include "pool/lvm/set.h"
 
 struct lvm_map;
@@ -18,6 +20,7 @@ enum lvm_place_kind {
     LVM_PLACE_PV,
     LVM_PLACE_ZERO,  /* reads as zeroes, takes writes for nothing */
     LVM_PLACE_ERROR, /* fails */
+    LVM_PLACE_LOST,  /* nowhere, but it can be rebuilt: lvm_map_lost */
 };
 
 struct lvm_place {
@@ -25,6 +28,12 @@ struct lvm_place {
     unsigned pv;     /* into lvm_map_pvs */
     uint64_t offset; /* on the PV's device, bytes */
     uint64_t length; /* how far it goes on like this */
+};
+
+/* The sources of a byte that is lost, and of those behind it as far as its place goes. */
+struct lvm_lost {
+    struct lvm_parity_sum sum;
+    struct lvm_place from[LVM_RAID_LEGS_MAX]; /* sum.n of them; none is LOST */
 };
 
 /* -ENOTSUP LVM_LV_TYPE: a type that is not read here; -EIO LVM_LV_PARTIAL: data of it are on a PV
@@ -36,6 +45,9 @@ void lvm_map_free(struct lvm_map *map); /* NULL is fine */
 
 /* offset < lvm_map_size. */
 struct lvm_place lvm_map_find(const struct lvm_map *map, uint64_t offset);
+/* offset: one for which lvm_map_find tells LVM_PLACE_LOST. */
+void lvm_map_lost(const struct lvm_map *map, uint64_t offset, struct lvm_lost *ret);
+bool lvm_map_has_lost(const struct lvm_map *map); /* is there any? */
 uint64_t lvm_map_size(const struct lvm_map *map); /* bytes */
 /* No place goes over a multiple of it. Bytes. */
 uint64_t lvm_map_boundary(const struct lvm_map *map);
