@@ -140,6 +140,10 @@ def judge(disks, ashlar, missing_is_fine=False):
         rc, out, err = disks.lvm2("pvck", "--dump", "headers", f"%{i}")
         if "label_header.id LABELONE" not in out:
             continue
+        rc_o, out_o, _ = disks.ours(ashlar, "pvck", "--dump", "headers", f"%{i}")
+        if (rc, out) != (rc_o, out_o):
+            lines = [f"    {h!r} / {w!r}" for h, w in zip(out_o.split("\n") + [""] * 99, out.split("\n")) if h != w]
+            raise Failure(f"pvck --dump headers on disk {i}: ours {rc_o}, lvm2 {rc}:\n" + "\n".join(lines[:9]))
         if rc or "CHECK" in out + err or "incorrect" in (out + err).lower() or "invalid" in (out + err).lower():
             raise Failure(f"pvck --dump headers of lvm2 on disk {i}: {rc}: {out}{err}")
 
@@ -460,6 +464,19 @@ SCRIPT = [
     (0, "pvresize %1"),
     (0, "vgreduce va %3"),
     (0, "vgrename va vb"),
+    (5, "lvcreate -n first -L 3m vb %0"),
+    (0, "pvchange -x y %0"),
+    (0, "lvcreate -n first -L 3m vb %0"),
+    (0, "lvcreate -i 2 -l 9 -n second vb"),
+    (0, "lvextend -L +2m vb/first"),
+    (0, "vgcfgbackup -f {folder}/kept vb"),
+    (0, "lvremove -y vb/second"),
+    (0, "lvreduce -y -L 1m vb/first"),
+    (0, "vgcfgrestore -f {folder}/kept vb"),
+    (5, "vgcfgrestore -f {folder}/kept va"),
+    (5, "vgcfgrestore -f {folder}/nothing vb"),
+    (0, "lvrename vb second third"),
+    (0, "lvremove -y vb"),
     (0, "vgexport vb"),
     (5, "vgchange --addtag no vb"),
     (0, "vgimport vb"),
@@ -473,6 +490,7 @@ def script(folder, ashlar, verbose):
     disks = Disks(os.path.join(folder, "script"), [32] * N_DISKS)
     try:
         for want, line in SCRIPT:
+            line = line.format(folder=disks.folder)
             rc, out, err = disks.ours(ashlar, *line.split())
             if verbose:
                 print(f"# {line} -> {rc}")
