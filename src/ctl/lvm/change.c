@@ -146,26 +146,47 @@ static int selected(struct lvmcmd *c, struct lvm_group *g)
     return expr ? rep_select(c, expr, &row, REP_VG) : 1;
 }
 
-/* The groups may change while fn runs: names are looked up one by one. */
-static int each_of_all(struct lvmcmd *c, const char *tag, unsigned how,
-                       int (*fn)(struct lvmcmd *c, struct lvm_group *g))
+/* The groups that are meant. ret_list: rt_free. */
+static int list_groups(struct lvmcmd *c, const char *tag, unsigned how,
+                       struct lvm_group ***ret_list, size_t *ret_n)
 {
-    int worst = 0;
-    struct lvm_group *list[256];
     size_t n = 0;
+    ash_list_for_each (l, &c->set->groups)
+        n++;
+    struct lvm_group **list = rt_alloc((n + 1) * sizeof(struct lvm_group *));
+    if (!list) {
+        lvmcmd_error(c, "no memory for a list of %zu volume groups", n);
+        return LVMCMD_FAILED;
+    }
+    n = 0;
     ash_list_for_each (l, &c->set->groups) {
         struct lvm_group *g = lvm_group_of(l);
         bool is_hidden = (g->vg->flags & LVM_EXPORTED) && !(how & LVMCMD_EXPORTED_TOO);
-        if (n < ASH_N_ELEMS(list) && !is_hidden && (!tag || lvm_tag_has(g->vg->tags, tag)))
+        if (!is_hidden && (!tag || lvm_tag_has(g->vg->tags, tag)))
             list[n++] = g;
     }
+    *ret_list = list;
+    *ret_n = n;
+    return 0;
+}
+
+/* fn may change the list of groups, so it goes over one of our own. */
+static int each_of_all(struct lvmcmd *c, const char *tag, unsigned how,
+                       int (*fn)(struct lvmcmd *c, struct lvm_group *g))
+{
+    struct lvm_group **list = NULL;
+    size_t n = 0;
+    int worst = list_groups(c, tag, how, &list, &n);
     for (size_t i = 0; i < n; i++) {
         int fits = selected(c, list[i]);
-        if (fits < 0)
-            return LVMCMD_FAILED;
+        if (fits < 0) {
+            worst = LVMCMD_FAILED;
+            break;
+        }
         if (fits)
             worst = ASH_MAX(worst, fn(c, list[i]));
     }
+    rt_free(list);
     return worst;
 }
 
