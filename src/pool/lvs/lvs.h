@@ -526,8 +526,11 @@ void lvs_volume_discard(struct lvs_volume *v, bool keep_places) ASH_MAY_WAIT;
 /* Write the root of a new volume for the first time, link it, give it its bdev. On failure the
  * volume is discarded. md_lock not held. */
 int lvs_volume_birth(struct lvs_volume *v, struct ash_err *err) ASH_MAY_WAIT;
-/* Erase root and continuation pages; on success the volume is gone from the disk. md_lock held. */
-int lvs_volume_erase(struct lvs_volume *v) ASH_MAY_WAIT;
+/* Erase root and continuation pages; on success the volume is gone from the disk. counts: on
+ * failure too, since the disk says already that it is half-done and the next load ends it (memory
+ * may hold less of it than the disk by now, so the root cannot be written again from there); else a
+ * failure is taken back, -EUCLEAN when it cannot be. md_lock held. */
+int lvs_volume_erase(struct lvs_volume *v, bool counts) ASH_MAY_WAIT;
 /* After the erasure: release the places of the map but those marked as kept, then free the volume.
  */
 int lvs_volume_bury(struct lvs_volume *v) ASH_MAY_WAIT;

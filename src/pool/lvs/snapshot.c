@@ -97,7 +97,7 @@ static int snapshot_commit(struct lvs_volume *origin, struct lvs_volume *snap,
     rc = lvs_volume_commit(origin, &next);
     if (rc == 0)
         hand_over(origin, snap, empty);
-    else if (rc != -EUCLEAN && lvs_volume_erase(snap) == 0)
+    else if (rc != -EUCLEAN && lvs_volume_erase(snap, true) == 0)
         snap->root.blob_id = LVS_NO_BLOB; /* its root page is given back already */
     else
         rc = -EUCLEAN;
@@ -447,7 +447,7 @@ int lvs_delete_merge(struct lvs_volume *snap, struct lvs_volume *clone, struct a
     if (rc == 0) {
         rt_mutex_lock(&s->md_lock);
         rc = merge_commit(&m);
-        bool erased = rc == 0 && lvs_volume_erase(snap) == 0;
+        bool erased = rc == 0 && lvs_volume_erase(snap, true) == 0;
         if (rc == 0)
             lvs_volume_unlink(snap); /* at once: its root page may be a new volume's next */
         rt_mutex_unlock(&s->md_lock);
@@ -456,7 +456,6 @@ int lvs_delete_merge(struct lvs_volume *snap, struct lvs_volume *clone, struct a
         if (rc == 0 && !erased) {
             /* Committed: a root that could not be erased is erased by the next load. Until then its
              * places stay reserved. */
-            s->needs_recovery = true;
             lvs_map_fini(&snap->map);
             lvs_map_init(&snap->map, 0, true);
         }

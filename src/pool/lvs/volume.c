@@ -483,10 +483,18 @@ int lvs_volume_create(struct pool *pool, const char *name, uint64_t size_bytes,
 
 /* --------------------------------------------------------------- deletion */
 
-int lvs_volume_erase(struct lvs_volume *v)
+/* After a failed erasing nobody knows what the disk says. */
+static int take_back_erasing(struct lvs_volume *v, int rc)
 {
-    struct lvs_store *s = v->store;
-    uint32_t root = lvs_id_page(v->root.blob_id);
+    struct lvs_root again = v->root;
+    if (lvs_volume_commit(v, &again) == 0)
+        return rc;
+    v->store->needs_recovery = true;
+    return -EUCLEAN;
+}
+
+static int erase_root(struct lvs_store *s, uint32_t root, bool *ret_hit)
+{
     uint8_t *zeroes = rt_buf_get(s->md_page_bytes);
     if (!zeroes)
         return -ENOMEM;
@@ -494,21 +502,25 @@ int lvs_volume_erase(struct lvs_volume *v)
     struct lvs_write w = {lvs_page_offset(s, root), zeroes, s->md_page_bytes};
     rt_step("erase root page");
     int rc = lvs_mark_dirty(s);
-    if (rc == 0) {
+    *ret_hit = rc == 0;
+    if (rc == 0)
         rc = lvs_write_all(s, &w, 1);
-        if (rc == 0)
-            rc = lvs_flush(s);
-        if (rc) {
-            struct lvs_root again = v->root;
-            if (lvs_volume_commit(v, &again) != 0) {
-                s->needs_recovery = true;
-                rc = -EUCLEAN;
-            }
-        }
-    }
+    if (rc == 0)
+        rc = lvs_flush(s);
     rt_buf_put(zeroes, s->md_page_bytes);
+    return rc;
+}
+
+int lvs_volume_erase(struct lvs_volume *v, bool counts)
+{
+    struct lvs_store *s = v->store;
+    uint32_t root = lvs_id_page(v->root.blob_id);
+    bool hit = false;
+    int rc = erase_root(s, root, &hit);
+    if (rc && counts)
+        s->needs_recovery = true;
     if (rc)
-        return rc;
+        return hit && !counts ? take_back_erasing(v, rc) : rc;
     lvs_page_give(s, root);
     (void)lvs_pages_release(s, v->cont_pages, v->n_cont_pages);
     v->n_cont_pages = 0;
@@ -552,7 +564,7 @@ int lvs_delete_simple(struct lvs_volume *v, struct ash_err *err)
     struct lvs_store *s = v->store;
     rt_mutex_lock(&s->tree_lock);
     rt_mutex_lock(&s->md_lock);
-    int rc = lvs_volume_erase(v);
+    int rc = lvs_volume_erase(v, false);
     rt_mutex_unlock(&s->md_lock);
     if (rc == 0) {
         lvs_set_parent_link(v, NULL);

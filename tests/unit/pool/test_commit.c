@@ -170,6 +170,96 @@ static void test_nothing_is_built_upon_a_failed_write(void **state)
     }
 }
 
+/* ------------------------------------------------- what cannot be erased */
+
+/* The nth change of metadata fails, once. */
+struct once {
+    uint64_t md_end;
+    unsigned n_left;
+    bool fired;
+};
+
+static int fail_once(void *arg, const struct rt_op *op, struct rt_sim_disk *disk)
+{
+    struct once *o = arg;
+    if (op->kind == RT_OP_READ || (op->kind == RT_OP_WRITE && op->offset >= o->md_end) ||
+        o->n_left-- != 0)
+        return 0;
+    o->fired = true;
+    return -EIO;
+}
+
+static struct once *once_of(struct pt *t, unsigned n)
+{
+    static struct once once;
+    struct pool_info info;
+    struct rt_sim_hooks hooks = {.fail = fail_once, .arg = &once};
+    pool_get_info(pool_find(t->pools, "tank"), &info);
+    once = (struct once){.md_end = info.size_bytes / C * C - info.n_clusters * C, .n_left = n};
+    rt_sim_set_hooks(t->rt, &hooks);
+    return &once;
+}
+
+/* A thick volume, whose snapshots are thick too: a hole in one would be damage. */
+static struct volume *thick(struct pt *t)
+{
+    struct volume *v;
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    pt_make_pool(t, "/d", "tank", C);
+    CHECK_INT(volume_create(pool_find(t->pools, "tank"), "v", 4 * C, NULL, &v, NULL), 0);
+    CHECK_INT(pt_fill(t, "tank/v", 0, 4 * C, 0x31), 0);
+    return v;
+}
+
+/* arg: which change; on return 0 when there is none of that number. */
+static int take_snapshot(struct pt *t, void *arg)
+{
+    struct volume *v = thick(t), *s;
+    struct once *o = once_of(t, *(unsigned *)arg);
+    (void)volume_snapshot(v, "s", NULL, &s, NULL);
+    return o->fired;
+}
+
+static int delete_snapshot(struct pt *t, void *arg)
+{
+    struct volume *v = thick(t), *s;
+    CHECK_INT(volume_snapshot(v, "s", NULL, &s, NULL), 0);
+    struct once *o = once_of(t, *(unsigned *)arg);
+    (void)volume_delete(s, NULL);
+    return o->fired;
+}
+
+static int no_damage(struct pt *t, void *arg)
+{
+    struct pool_info info;
+    CHECK_INT(pt_add_disk(t, "aio:///d", NULL), 0);
+    pool_get_info(pool_find(t->pools, "tank"), &info);
+    CHECK(!info.degraded && info.n_faulted == 0);
+    CHECK_INT(info.n_free_clusters, info.n_clusters - 4);
+    CHECK(pt_holds(t, "tank/v", 0, 4 * C, 0x31));
+    if (volume_find(t->pools, "tank/s"))
+        CHECK(pt_holds(t, "tank/s", 0, 4 * C, 0x31));
+    CHECK_INT(pt_fill(t, "tank/v", 0, 4 * C, 0x32), 0);
+    return 0;
+}
+
+/* One write or flush fails; then the engine is killed, or closes. */
+static void test_half_done_snapshots(void **state)
+{
+    static int (*const cases[])(struct pt *, void *) = {take_snapshot, delete_snapshot};
+    for (size_t k = 0; k < 2 * ASH_N_ELEMS(cases); k++) {
+        unsigned n = 0;
+        for (int fired = 1; fired; n++) {
+            struct rt_sim_disk *disk = rt_sim_disk_new(16 << 20, 512);
+            fired = pt_run(disk, 39, false, k & 1, cases[k / 2], &n);
+            CHECK_INT(pt_run(disk, 40, false, false, no_damage, NULL), 0);
+            assert_true(pt_disk_is_sound(disk, true));
+            rt_sim_disk_put(disk);
+        }
+        assert_true(n > 6);
+    }
+}
+
 /* --------------------------------------------------------------- no memory */
 
 struct nth {
@@ -352,6 +442,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_failed_write_stays_undone_over_a_close),
         cmocka_unit_test(test_nothing_is_built_upon_a_failed_write),
+        cmocka_unit_test(test_half_done_snapshots),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_long_chains),
     };
