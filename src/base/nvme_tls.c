@@ -101,6 +101,6 @@ bool nvme_tls_identity_parse(const char *identity, char *ret_hostnqn, char *ret_
         return false;
     memcpy(ret_hostnqn, host, (size_t)(blank - host));
     ret_hostnqn[blank - host] = 0;
-    strcpy(ret_subnqn, blank + 1);
+    memcpy(ret_subnqn, blank + 1, strlen(blank + 1) + 1);
     return true;
 }

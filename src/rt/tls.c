@@ -518,7 +518,7 @@ int rt_tls_connect(struct rt_sock *sock, const char *identity, const struct rt_t
     SSL_CTX_free(ctx); /* the stream has one of its own */
     if (!tls)
         return -ENOMEM;
-    strcpy(tls->identity, identity);
+    memcpy(tls->identity, identity, strlen(identity) + 1);
     tls->key = *key;
     SSL_set_connect_state(tls->ssl);
     int rc = SSL_set_ciphersuites(tls->ssl, suite_of(key)) ? shake_hands(tls) : -ENOMEM;
