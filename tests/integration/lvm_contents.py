@@ -3,7 +3,7 @@
 """Contents of logical volumes on disks that lvm2 and the kernel made, against the sums that the
 kernel read: lvm_contents.py [BUILD]; of mirrors and raids also without some of their PVs. Types that
 are not opened yet must say so; nothing is written to a disk that is only read. Then writes: what is
-written to linear, striped and raid0 LVs is read back, lands nowhere else, and reaches an NBD client.
+written to linear, striped, raid0 and raid1 LVs is read back, lands nowhere else, and reaches an NBD client.
 Prints TAP."""
 
 import glob
@@ -102,7 +102,8 @@ def writes(folder):
     """Every second 4 KiB of an LV; the others, and all other LVs, stay."""
     for name, lv, others in (("lvm2/striped", "vgstr/s3", ["vgstr/s2", "vgstr/s256", "vgstr/span"]),
                              ("lvm2/linear-tags", "vgone/alpha", ["vgone/gamma", "vgone/delta"]),
-                             ("lvm2-kernel/a2-raid-cache", "vgr/r0", ["vgr/r1", "vgr/r5", "vgr/r10", "vgr/mcore"])):
+                             ("lvm2-kernel/a2-raid-cache", "vgr/r0", ["vgr/r1", "vgr/r5", "vgr/r10", "vgr/mcore"]),
+                             ("lvm2-kernel/a2-raid-cache", "vgr/r1", ["vgr/r0", "vgr/r4", "vgr/r10", "vgr/mlog"])):
         pvs = unpack(glob.glob(f"{GOLDEN}/{name}.*.img.zst"), folder)
         old, new, got = (os.path.join(folder, x) for x in ("old", "new", "got"))
         sums = {}
@@ -126,6 +127,10 @@ def writes(folder):
             ashlar("copy", uri(o, pvs), got)
             case(sha256(got) == sums[o], f"{name}: {o} is as it was")
             os.unlink(got)
+        for i in range(3 if lv == "vgr/r1" else 0):
+            rc, text = ashlar("copy", uri(lv, pvs[i:i + 1]), got)
+            case(rc == 0 and sha256(got) == sha256(new), f"{name}: {lv} is the same on leg {i}", text)
+            os.unlink(got)
         for f in [old, new, *pvs]:
             os.unlink(f)
 
@@ -136,7 +141,8 @@ def refused(folder):
     with open(src, "wb") as f:
         f.truncate(8 << 20)
     before = [sha256(p) for p in pvs]
-    rows = [("a raid is not written to", ["copy", src, uri("vgmir/r1", pvs)], "read-only"),
+    rows = [("an old mirror is not written to", ["copy", src, uri("vgmir/mdisk", pvs)], "read-only"),
+            ("nor a raid1 without a leg", ["copy", src, uri("vgmir/r1", pvs[1:])], "read-only"),
             ("no such LV", ["copy", uri("vgmir/none", pvs), src + "2"], "LVM_LV_NOT_FOUND"),
             ("no such VG", ["copy", uri("vgx/r1", pvs), src + "2"], "LVM_LV_NOT_FOUND"),
             ("a part of an LV", ["copy", uri("vgmir/r1_rimage_0", pvs), src + "2"], "LVM_LV_TYPE"),

@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "bdev/mod/vbdev.h"
 #include "pool/lvm/map.h"
+#include "pool/lvm/mirror.h"
 #include "pool/lvm/rebuild.h"
 #include "pool/pool_internal.h"
 
@@ -21,6 +22,8 @@ struct lv_dev {
     struct lvm_map *map;
     unsigned n_pvs;
     struct bdev_desc **others; /* of PVs 1, 2 ... */
+    const char *why_read_only; /* static text, NULL: it is not, or for the PVs */
+    struct lvm_mirror *mirror; /* a raid1 that is written to; else NULL */
 };
 
 struct lv_channel {
@@ -47,8 +50,11 @@ static void flush_next(struct bdev_io *io);
 static void flushed(struct bdev_io *io)
 {
     struct flush_ctx *f = bdev_io_ctx(io);
+    struct lv_dev *d = lv_of(io->frame->ch->bdev);
     if (io->rc && !f->rc)
         f->rc = io->rc;
+    if (io->rc && d->mirror)
+        lvm_mirror_fail(d->mirror);
     f->n_done++;
     f->is_passed = true;
     flush_next(io);
@@ -101,6 +107,10 @@ static void lv_submit(struct bdev_channel *ch, struct bdev_io *io)
         bdev_io_done_soon(io, 0);
         return;
     }
+    if (d->mirror && io->type == BDEV_WRITE) {
+        lvm_mirror_write(d->mirror, io);
+        return;
+    }
     struct lvm_place at = lvm_map_find(d->map, io->offset);
     ASH_ASSERT(io->length <= at.length);
     if (at.kind == LVM_PLACE_PV)
@@ -131,6 +141,8 @@ static bool lv_supports(struct bdev *bdev, enum bdev_io_type type)
     const struct lv_dev *d = lv_of(bdev);
     if (type == BDEV_FLUSH)
         return true;
+    if (d->mirror && type != BDEV_READ && type != BDEV_WRITE)
+        return false; /* what is unmapped could differ from leg to leg */
     const uint32_t types =
         1u << BDEV_READ | 1u << BDEV_WRITE | 1u << BDEV_UNMAP | 1u << BDEV_WRITE_ZEROES;
     bool all = (types >> type & 1) && bdev_supports(d->v.base, type);
@@ -171,6 +183,7 @@ static struct bdev *lv_lower(struct bdev *bdev, unsigned idx)
 
 static void lv_free(struct lv_dev *d) ASH_MAY_WAIT
 {
+    lvm_mirror_close(d->mirror);
     for (unsigned i = 1; i < d->n_pvs && d->others; i++)
         if (d->others[i - 1])
             bdev_close(d->others[i - 1]);
@@ -188,7 +201,6 @@ static void lv_destroy(struct bdev *bdev)
 static void lv_dump(struct bdev *bdev, struct ash_jsonw *w)
 {
     const struct lv_dev *d = lv_of(bdev);
-    const char *why = lvm_map_why_read_only(d->map);
     unsigned n;
     const char *const *names = lvm_map_pvs(d->map, &n);
     ash_jsonw_obj(w, "lvm");
@@ -196,8 +208,8 @@ static void lv_dump(struct bdev *bdev, struct ash_jsonw *w)
     for (unsigned i = 0; i < n; i++)
         ash_jsonw_str(w, NULL, names[i]);
     ash_jsonw_arr_end(w);
-    if (why)
-        ash_jsonw_str(w, "read_only_because", why);
+    if (d->why_read_only)
+        ash_jsonw_str(w, "read_only_because", d->why_read_only);
     ash_jsonw_obj_end(w);
 }
 
@@ -247,6 +259,23 @@ static int open_others(struct lv_dev *d, struct bdev_mgr *mgr, const char *const
     return rc;
 }
 
+static int open_mirror(struct lv_dev *d, struct bdev_mgr *mgr, struct ash_err *err) ASH_MAY_WAIT
+{
+    struct bdev *b = &d->v.bdev;
+    struct lvm_place metas[LVM_RAID_LEGS_MAX];
+    if (b->read_only || !lvm_map_metas(d->map, metas))
+        return 0;
+    int rc = lvm_mirror_open(mgr, b->name, d->map, &d->mirror, &d->why_read_only, err);
+    b->read_only |= d->why_read_only != NULL;
+    if (d->mirror) {
+        uint64_t region = lvm_mirror_region_bytes(d->mirror); /* a power of two */
+        while (b->boundary_bytes % region)
+            region /= 2;
+        b->boundary_bytes = region;
+    }
+    return rc;
+}
+
 static void name_it(struct lv_dev *d, const struct lvm_lv *lv)
 {
     struct bdev *b = &d->v.bdev;
@@ -255,7 +284,7 @@ static void name_it(struct lv_dev *d, const struct lvm_lv *lv)
     b->boundary_bytes = lvm_map_boundary(d->map);
     if (lvm_map_has_lost(d->map) && (!b->max_rw_bytes || b->max_rw_bytes > LVM_REBUILD_MAX_BYTES))
         b->max_rw_bytes = LVM_REBUILD_MAX_BYTES;
-    b->io_ctx_bytes = sizeof(struct flush_ctx);
+    b->io_ctx_bytes = ASH_MAX(sizeof(struct flush_ctx), sizeof(struct lvm_mirror_io));
     b->channel_ctx_bytes = (uint32_t)(sizeof(struct lv_channel) + d->n_pvs * sizeof(void *));
     vbdev_derive_uuid(&d->v, &(struct ash_uuid){{0}}, "5a1e4b7c-1f0d-4c58-9d5e-8f7a6c3b2d10",
                       lv->id.c, sizeof(lv->id.c));
@@ -280,9 +309,12 @@ static int register_lv(struct bdev_mgr *mgr, const char *name, const struct lvm_
         rc = open_others(d, mgr, pvs, err);
     if (rc == 0) {
         name_it(d, lv);
-        d->v.bdev.read_only |= read_only || lvm_map_why_read_only(map);
-        rc = bdev_register(mgr, &d->v.bdev, err);
+        d->why_read_only = lvm_map_why_read_only(map);
+        d->v.bdev.read_only |= read_only || d->why_read_only;
+        rc = open_mirror(d, mgr, err);
     }
+    if (rc == 0)
+        rc = bdev_register(mgr, &d->v.bdev, err);
     if (rc)
         lv_free(d);
     return rc;

@@ -28,6 +28,7 @@ struct piece {
     const struct lvm_raid_layout *layout; /* PARITY */
     bool has_parity;                      /* PARITY: and it is in sync */
     struct leg *legs;
+    struct lvm_place *metas; /* COPIES, all legs in sync: their superblocks; else NULL */
 };
 
 struct pvs {
@@ -160,6 +161,23 @@ void lvm_map_lost(const struct lvm_map *map, uint64_t offset, struct lvm_lost *r
         ret->from[i] = place_on_leg(&p->legs[ret->sum.legs[i]], s.in, s.length);
 }
 
+unsigned lvm_map_metas(const struct lvm_map *map, struct lvm_place *ret)
+{
+    const struct piece *p = &map->pieces[0];
+    if (map->n_pieces != 1 || !p->metas)
+        return 0;
+    memcpy(ret, p->metas, p->n_legs * sizeof(*ret));
+    return p->n_legs;
+}
+
+void lvm_map_copies(const struct lvm_map *map, uint64_t offset, struct lvm_place *ret)
+{
+    const struct piece *p = &map->pieces[0];
+    ASH_ASSERT(p->metas && offset < map->size);
+    for (unsigned i = 0; i < p->n_legs; i++)
+        ret[i] = place_on_leg(&p->legs[i], offset, map->size - offset);
+}
+
 /* ----------------------------------------------------------------- making */
 
 static int no_memory(const struct lvm_lv *lv, struct ash_err *err)
@@ -280,9 +298,38 @@ static bool has_lost_legs(const struct piece *p)
 
 static const char why_raid[] = "it is a mirror or a raid with copies or parity, only read so far";
 
-static int make_raid(const struct lvm_seg *seg, struct lvm_map *map, struct piece *p,
-                     struct ash_err *err) ASH_MAY_WAIT
+/* Are all legs in use, each with its metadata in one piece on a PV? One that was split off for a
+ * while, with its changes tracked, may not be written to. */
+static int find_metas(struct maker *m, const struct lvm_seg *seg, struct piece *p) ASH_MAY_WAIT
 {
+    struct lvm_place *metas = rt_alloc(p->n_legs * sizeof(*metas));
+    int rc = metas ? 0 : no_memory(seg->lv, m->err);
+    bool all = true;
+    for (unsigned i = 0; i < p->n_legs && rc == 0 && all; i++) {
+        const struct lvm_lv *lv = seg->metas[i].lv;
+        const struct lvm_seg *meta = lv ? lvm_lv_seg(lv) : NULL;
+        struct leg leg = {0};
+        all = p->legs[i].is_good && p->legs[i].lv && seg->areas[i].lv->flags & LVM_WRITE && meta &&
+              meta->len == lv->n_extents && meta->n_areas == 1 &&
+              meta->type->cls == LVM_SEG_STRIPED && meta->areas[0].kind == LVM_AREA_PV;
+        if (all)
+            rc = make_leg(m, seg->lv, &meta->areas[0], 0, &leg);
+        all = all && leg.is_good;
+        if (rc == 0 && all)
+            metas[i] =
+                (struct lvm_place){LVM_PLACE_PV, leg.pv, leg.offset, meta->len * m->extent_bytes};
+    }
+    if (rc == 0 && all)
+        p->metas = metas;
+    else
+        rt_free(metas);
+    return rc;
+}
+
+static int make_raid(struct maker *m, const struct lvm_seg *seg, struct lvm_map *map,
+                     struct piece *p) ASH_MAY_WAIT
+{
+    struct ash_err *err = m->err;
     struct lvm_raid_legs legs = {.n = p->n_legs};
     p->layout = lvm_raid_layout(seg->type->name);
     p->chunk = lvm_seg_u64(seg, "stripe_size", 0) * LVM_SECTOR_BYTES;
@@ -322,6 +369,10 @@ static int make_raid(const struct lvm_seg *seg, struct lvm_map *map, struct piec
     for (unsigned i = 0; i < p->n_legs && rc == 0; i++)
         p->legs[i].is_good = p->legs[i].is_good && legs.is_good[i];
     p->has_parity = legs.has_parity;
+    if (rc == 0 && p->rule == RULE_COPIES && seg->lv->segs.next->next == &seg->lv->segs)
+        rc = find_metas(m, seg, p);
+    if (p->metas)
+        map->why_read_only = NULL;
     return rc;
 }
 
@@ -363,7 +414,7 @@ static int make_piece(struct maker *m, const struct lvm_seg *seg, unsigned depth
     if (cls == LVM_SEG_MIRROR)
         make_mirror(map, p);
     else if (cls == LVM_SEG_RAID)
-        rc = make_raid(seg, map, p, m->err);
+        rc = make_raid(m, seg, map, p);
     if (rc == 0 && (p->chunk == 0 || (p->chunk < p->length && m->extent_bytes % p->chunk)))
         rc = ash_err_set(m->err, ASH_E_LVM_LV_TYPE, seg->lv->name,
                          "LV '%s' has stripes of %llu bytes, which its extents are no multiple of",
@@ -406,7 +457,8 @@ static int fill(struct maker *m, const struct lvm_lv *lv, unsigned depth,
                 continue;
             map->boundary = gcd(map->boundary, p->legs[i].lv->boundary);
             if (!map->why_read_only)
-                map->why_read_only = p->legs[i].lv->why_read_only;
+                map->why_read_only =
+                    p->legs[i].lv->pieces[0].metas ? why_raid : p->legs[i].lv->why_read_only;
         }
     }
     return rc;
@@ -461,6 +513,7 @@ void lvm_map_free(struct lvm_map *map)
         for (unsigned k = 0; k < map->pieces[i].n_legs; k++)
             lvm_map_free(map->pieces[i].legs[k].lv);
         rt_free(map->pieces[i].legs);
+        rt_free(map->pieces[i].metas);
     }
     for (unsigned i = 0; map->owns_pvs && i < map->pvs->n; i++)
         rt_free((char *)map->pvs->names[i]);

@@ -48,11 +48,16 @@ struct lvm_place lvm_map_find(const struct lvm_map *map, uint64_t offset);
 /* offset: one for which lvm_map_find tells LVM_PLACE_LOST. */
 void lvm_map_lost(const struct lvm_map *map, uint64_t offset, struct lvm_lost *ret);
 bool lvm_map_has_lost(const struct lvm_map *map); /* is there any? */
+/* An LV that is a raid1, all legs there and in sync: their number, and where the superblock of each
+ * is (length: of the metadata LV; LVM_RAID_LEGS_MAX elements). 0: not such an LV. */
+unsigned lvm_map_metas(const struct lvm_map *map, struct lvm_place *ret);
+/* Of such an LV: the place of a byte on each leg. */
+void lvm_map_copies(const struct lvm_map *map, uint64_t offset, struct lvm_place *ret);
 uint64_t lvm_map_size(const struct lvm_map *map); /* bytes */
 /* No place goes over a multiple of it. Bytes. */
 uint64_t lvm_map_boundary(const struct lvm_map *map);
-/* Does a write to the place that is told do all that a write to the LV has to do? NULL: yes; else
- * why not, for people. */
+/* Does a write to the place that is told (where lvm_map_metas is not 0: to all places of copies,
+ * with the bitmap) do all that a write to the LV has to do? NULL: yes; else why not, for people. */
 const char *lvm_map_why_read_only(const struct lvm_map *map);
 /* Names of the bdevs of the PVs, n of them. */
 const char *const *lvm_map_pvs(const struct lvm_map *map, unsigned *ret_n);

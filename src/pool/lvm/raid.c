@@ -228,3 +228,10 @@ int lvm_raid_read(const struct lvm_lv *lv, const struct lvm_raid_layout *layout,
     rt_free(sb);
     return rc;
 }
+
+bool lvm_raid_is_synced(const void *super, uint64_t *ret_events)
+{
+    const struct super_disk *sb = super;
+    *ret_events = ash_le64_get(sb->events);
+    return ash_le32_get(sb->magic) == SUPER_MAGIC && ash_le64_get(sb->resync_offset) == UINT64_MAX;
+}

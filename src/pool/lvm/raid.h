@@ -52,5 +52,7 @@ struct lvm_raid_legs {
  * known; -ENOMEM, BDEV_IO. */
 int lvm_raid_read(const struct lvm_lv *lv, const struct lvm_raid_layout *layout,
                   struct lvm_raid_legs *legs, struct ash_err *err) ASH_MAY_WAIT;
+/* Does a superblock (its first 4096 bytes) say that its set was synchronized to the end? */
+bool lvm_raid_is_synced(const void *super, uint64_t *ret_events);
 
 #endif
