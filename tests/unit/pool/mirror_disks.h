@@ -32,7 +32,8 @@ static void put(uint8_t *at, uint64_t value, unsigned n_bytes)
         at[i] = (uint8_t)(value >> 8 * i);
 }
 
-static void text_of(struct ash_buf *b)
+/* split: leg 1 is split off for a while, and may not be written to. */
+static void text_of(struct ash_buf *b, bool split)
 {
     ash_buf_fmt(b,
                 "contents = \"Text Format Volume Group\"\nversion = 1\nvg {\n"
@@ -57,11 +58,12 @@ static void text_of(struct ash_buf *b)
     for (unsigned i = 0; i < 2 * N_LEGS; i++)
         ash_buf_fmt(b,
                     "lv_r%s_%u {\nid = \"%c00000-0000-0000-0000-0000-0000-00000%u\"\n"
-                    "status = [\"READ\", \"WRITE\"]\nflags = []\nsegment_count = 1\n"
+                    "status = [\"READ\"%s]\nflags = []\nsegment_count = 1\n"
                     "segment1 {\nstart_extent = 0\nextent_count = %u\ntype = \"striped\"\n"
                     "stripe_count = 1\nstripes = [\"pv%u\", %u]\n}\n}\n",
                     i % 2 ? "image" : "meta", i / 2, i % 2 ? 'I' : 'M', i / 2,
-                    i % 2 ? LEG_EXTENTS : 1, i / 2, i % 2);
+                    split && i == 3 ? ", \"VISIBLE\"" : ", \"WRITE\"", i % 2 ? LEG_EXTENTS : 1,
+                    i / 2, i % 2);
     ash_buf_fmt(b, "}\n}\n");
     CHECK(!b->failed);
 }
@@ -164,7 +166,7 @@ static int make_vg(struct bdev_mgr *mgr, void *arg)
         rt_free(name);
     }
     CHECK_INT(lvm_set_scan(set, NULL), 0);
-    text_of(&text);
+    text_of(&text, arg != NULL);
     CHECK_INT(lvm_vg_parse(ash_buf_text(&text), text.n_bytes, "test", &vg, &err), 0);
     ash_list_for_each (l, &vg->pvs) {
         char uri[32];
@@ -177,10 +179,10 @@ static int make_vg(struct bdev_mgr *mgr, void *arg)
     return 0;
 }
 
-static void make_disks(struct world *w)
+static void make_disks_with(struct world *w, bool split)
 {
     static uint8_t meta[8192];
-    *w = (struct world){0};
+    *w = (struct world){.arg = split ? w : NULL};
     for (unsigned i = 0; i < N_LEGS; i++) {
         w->disks[i] = rt_sim_disk_new(PV_BYTES, 512);
         assert_non_null(w->disks[i]);
@@ -192,6 +194,11 @@ static void make_disks(struct world *w)
         make_meta(i, meta);
         assert_int_equal(rt_sim_disk_poke(w->disks[i], META, meta, sizeof(meta)), 0);
     }
+}
+
+static void make_disks(struct world *w)
+{
+    make_disks_with(w, false);
 }
 
 static void put_disks(struct world *w)

@@ -8,7 +8,8 @@
 
 /* ------------------------------------------------------------------ writing */
 
-static char uri[256] = "lvm:///vg/lv?pvs=/d0,/d1";
+#define SIM_URI "lvm:///vg/lv?pvs=/d0,/d1"
+static char uri[256] = SIM_URI;
 
 struct run {
     struct world *w;
@@ -107,10 +108,25 @@ static uint64_t mix(uint64_t x)
 struct start {
     struct rt_sim_image *images[N_LEGS];
     uint8_t final[LEG_BYTES];
-    unsigned n_states, n_differ;
+    unsigned n_states, n_differ, n_torn;
 };
 
-/* The disks after n entries, where bit k of mask says whether the k-th pending one got there. */
+/* One entry, or (tear) some of its sectors. */
+static void apply(const struct run *r, size_t i, struct rt_sim_image *image, uint64_t tear)
+{
+    const struct rt_sim_log_entry *e = &r->log.entries[i];
+    if (!tear || e->kind != RT_OP_WRITE) {
+        assert_int_equal(rt_sim_log_apply(&r->log, i, image), 0);
+        return;
+    }
+    for (uint64_t at = 0; at < e->length; at += 512)
+        if (mix(tear + at) & 1)
+            assert_int_equal(
+                rt_sim_image_write(image, e->offset + at, (uint8_t *)e->data + at, 512), 0);
+}
+
+/* The disks after n entries, where bit k of mask says whether the k-th pending one got there; some
+ * of them only in part. */
 static void judge(const struct run *r, struct start *s, size_t n, uint64_t mask)
 {
     static uint8_t legs[N_LEGS][LEG_BYTES], bitmaps[N_LEGS][4096];
@@ -122,9 +138,13 @@ static void judge(const struct run *r, struct start *s, size_t n, uint64_t mask)
             const struct rt_sim_log_entry *e = &r->log.entries[i];
             if (e->kind == RT_OP_FSYNC || !rt_sim_log_is_possible(&r->log, n, i))
                 continue;
-            bool is_there = rt_sim_log_is_durable(&r->log, n, i) || mask >> k++ % 64 & 1;
+            bool is_durable = rt_sim_log_is_durable(&r->log, n, i);
+            bool is_there = is_durable || mask >> k % 64 & 1;
+            bool is_torn = !is_durable && mask != UINT64_MAX && mix(mask + k) % 4 == 0;
+            k += !is_durable;
             if (is_there && e->disk == r->w->disks[d])
-                assert_int_equal(rt_sim_log_apply(&r->log, i, image), 0);
+                apply(r, i, image, is_torn ? mask : 0);
+            s->n_torn += is_there && is_torn;
         }
         rt_sim_image_read(image, IMAGE, legs[d], LEG_BYTES);
         rt_sim_image_read(image, BITMAP, bitmaps[d], sizeof(bitmaps[d]));
@@ -148,7 +168,7 @@ static void judge(const struct run *r, struct start *s, size_t n, uint64_t mask)
 
 static void power_cuts(void **state)
 {
-    unsigned n_states = 0, n_differ = 0;
+    unsigned n_states = 0, n_differ = 0, n_torn = 0;
     for (uint64_t seed = 1; seed <= 4; seed++) {
         static struct start s;
         struct world w;
@@ -174,8 +194,11 @@ static void power_cuts(void **state)
         put_disks(&w);
         n_states += s.n_states;
         n_differ += s.n_differ;
+        n_torn += s.n_torn;
     }
-    assert_true(n_states > 1000 && n_differ > 1000); /* else it has looked at nothing */
+    fprintf(stderr, "# %u states, %u regions differ, %u torn writes\n", n_states, n_differ, n_torn);
+    assert_true(n_states > 1000 && n_differ > 1000 &&
+                n_torn > 1000); /* else it has looked at nothing */
 }
 
 /* ------------------------------------------------------------ refused, failed */
@@ -241,6 +264,19 @@ static void bitmaps(void **state)
         }
         put_disks(&w);
     }
+}
+
+/* Not while a leg is split off: it must stay as it is. */
+static void split_leg(void **state)
+{
+    struct world w;
+    int rc = 1;
+    make_disks_with(&w, true);
+    w.fn = try_write;
+    w.arg = &rc;
+    run_world(&w, 3);
+    assert_int_equal(rc, -EROFS);
+    put_disks(&w);
 }
 
 /* A bit that was set before, if only on one leg, is not ours to clear. */
@@ -445,6 +481,7 @@ static void threads_on(enum rt_backend backend, struct world *w)
     snprintf(uri, sizeof(uri), "lvm:///vg/lv?pvs=%s,%s", paths[0], paths[1]);
     assert_int_equal(rt_run_task(rt, "case", world_main_fn, w), 0);
     rt_destroy(rt);
+    snprintf(uri, sizeof(uri), SIM_URI);
     for (unsigned d = 0; d < N_LEGS; d++) {
         read_file(paths[d], IMAGE, legs_now[d], LEG_BYTES);
         read_file(paths[d], BITMAP, bitmaps_now[d], sizeof(bitmaps_now[d]));
@@ -469,7 +506,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(power_cuts), cmocka_unit_test(bitmaps),      cmocka_unit_test(old_bits),
         cmocka_unit_test(failed_leg), cmocka_unit_test(failed_flush), cmocka_unit_test(reactors),
-        cmocka_unit_test(threads),
+        cmocka_unit_test(threads),    cmocka_unit_test(split_leg),
     };
     return cmocka_run_group_tests_name("lvm_mirror", tests, NULL, NULL);
 }
