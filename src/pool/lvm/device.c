@@ -4,8 +4,9 @@
  *
  * The device opens its PVs itself and claims none of them: other LVs share them. When one of them
  * goes, it goes too. What was on a leg of a raid 4, 5 or 6 that is lost is rebuilt for each read
- * (rebuild.h), not restored. What would need more than one write (mirrors, raid but raid0, origins
- * of snapshots) is read-only. Source: docs/spec/lvm2-format.md 13, dm-formats.md 9. */
+ * (rebuild.h), not restored. Writes to a raid1 go to all legs (mirror.h). What else would need more
+ * than one write (old mirrors, raid with parity, raid10, origins of snapshots) is read-only.
+ * Source: docs/spec/lvm2-format.md 13, dm-formats.md 9. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
