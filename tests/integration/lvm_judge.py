@@ -7,6 +7,7 @@
    ours and nothing to complain of.
 2. The same random commands on two sets of disks, by lvm2 on one and by us on the other: exit codes and
    metadata are the same (UUIDs mapped, times and seqno ignored); now and then the two change sides.
+3. The same with disks that go and come back: scripts over both sets, each loop device taken away on both.
 
 lvm2 has a folder of its own with a filter for just these devices, and no device-mapper is asked for
 anything. Needs root, lvm2 and loop devices; exit 77 without. Prints TAP."""
@@ -61,9 +62,12 @@ class Disks:
                 sys.exit(77)
             self.files.append(path)
             self.loops.append(out.strip())
-        system = os.path.join(folder, "etc")
-        os.makedirs(system)
-        accept = ",".join(f'"a|^{l}$|"' for l in self.loops)
+        os.makedirs(os.path.join(folder, "etc"))
+        self.configure()
+
+    def configure(self):
+        folder, system = self.folder, os.path.join(self.folder, "etc")
+        accept = ",".join(f'"a|^{l}$|"' for l in self.loops if l)
         with open(os.path.join(system, "lvm.conf"), "w", encoding="utf-8") as f:
             f.write(f'devices {{ dir="/dev" scan=["/dev"] use_devicesfile=0 hints="none" filter=[{accept},"r|.*|"] }}\n'
                     f'global {{ activation=0 locking_dir="{folder}/lock" event_activation=0 use_lvmpolld=0 }}\n'
@@ -72,9 +76,24 @@ class Disks:
         self.env = dict(os.environ, LVM_SYSTEM_DIR=system, LVM_SUPPRESS_FD_WARNINGS="1", TZ="UTC", LC_ALL="C")
 
     def close(self):
-        for loop in self.loops:
+        for loop in filter(None, self.loops):
             run(["losetup", "-d", loop])
         self.loops = []
+
+    def take_away(self, i):
+        run(["losetup", "-d", self.loops[i]])
+        self.loops[i] = None
+        self.configure()
+
+    def bring_back(self, i):
+        rc, out, err = run(["losetup", "-f", "--show", self.files[i]])
+        if rc:
+            raise Failure(f"disk {i} cannot come back: {err}")
+        self.loops[i] = out.strip()
+        self.configure()
+
+    def is_away(self, i):
+        return self.loops[i] is None
 
     def lvm2(self, *args):
         args = [self.named(a, self.loops) for a in args]
@@ -84,17 +103,20 @@ class Disks:
 
     def ours(self, ashlar, *args):
         args = [self.named(a, self.files) for a in args]
-        env = dict(self.env, ASHLAR_LVM_DEVICES=":".join(self.files))
+        there = [f for f, l in zip(self.files, self.loops) if l]
+        env = dict(self.env, ASHLAR_LVM_DEVICES=":".join(there))
         return run([ashlar, "lvm", *args], env)
 
     @staticmethod
     def named(arg, names):
         """"@0" and "@0:3-4" stand for the disks."""
-        return re.sub(r"%(\d)", lambda m: names[int(m.group(1))], arg)
+        return re.sub(r"%(\d)", lambda m: names[int(m.group(1))] or "/dev/away", arg)
 
     def unnamed(self, text):
         for i, (f, l) in enumerate(zip(self.files, self.loops)):
-            text = text.replace(f, f"%{i}").replace(l, f"%{i}")
+            text = text.replace(f, f"%{i}")
+            if l:
+                text = re.sub(re.escape(l) + r"(?!\d)", f"%{i}", text)
         return text
 
 
@@ -130,13 +152,15 @@ def compare_reports(disks, ashlar):
             raise Failure(f"{what}: {len(have)} rows in ours, {len(want)} in lvm2's")
 
 
-def judge(disks, ashlar, missing_is_fine=False):
+def judge(disks, ashlar, complaints_are_fine=False):
     """lvm2 has nothing to complain of, and sees what we see."""
     rc, _, err = disks.lvm2("vgck")
-    if (rc or err.strip()) and not missing_is_fine:
+    if (rc or err.strip()) and not complaints_are_fine:
         raise Failure(f"vgck of lvm2: {rc}: {err}")
     compare_reports(disks, ashlar)
     for i in range(len(disks.loops)):
+        if disks.is_away(i):
+            continue
         rc, out, err = disks.lvm2("pvck", "--dump", "headers", f"%{i}")
         if "label_header.id LABELONE" not in out:
             continue
@@ -404,27 +428,15 @@ def differential(folder, ashlar, seed, n_steps, verbose):
     history = []
     try:
         for step in range(n_steps):
-            theirs, our = sides
+            our = sides[1]
             args = chooser.command() if step else first_command(rng, dense)
             history.append(" ".join(args))
-            rc_t, out_t, err_t = theirs.lvm2(*args)
-            rc_o, out_o, err_o = our.ours(ashlar, *args)
+            said = both(sides, ashlar, args)
             if verbose:
-                print(f"# {seed}/{step}: {' '.join(args)} -> {rc_t} {rc_o}")
-            said = f"\n  lvm2: {out_t}{err_t}\n  ours: {out_o}{err_o}"
-            if rc_t != rc_o:
-                raise Failure(f"exit code {rc_t} of lvm2, {rc_o} of ours{said}")
-            if rc_t and args[0] in ("vgextend", "vgcreate"):
-                drop_orphans(theirs, our)
+                print(f"# {seed}/{step}: {' '.join(args)}{said}")
             try:
                 judge(our, ashlar)
-                if rc_t == 0 or step % 4 == 0:
-                    a, b = metadata(theirs), metadata(our)
-                    found = differences(a[0], b[0])
-                    if a[1] != b[1]:
-                        found.append(f"PVs: {a[1]} / {b[1]}")
-                    if found:
-                        raise Failure("\n  ".join(found))
+                same_metadata(sides)
             except Failure as e:
                 raise Failure(f"{e}{said}") from e
             if rng.random() < 0.15:
@@ -506,11 +518,95 @@ def script(folder, ashlar, verbose):
         disks.close()
 
 
+# ------------------------------------------------------------- missing disks
+
+NEW = "-an -Zn -Wn"
+BASE = ["vgcreate -s 1m va %0 %1 %2", f"lvcreate {NEW} -l 4 -n a va %0", f"lvcreate {NEW} -l 5 -n b va %1",
+        f"lvcreate {NEW} -i 2 -l 6 -n s va %0 %1"]
+# Beside commands: "away N", "back N", and "clean": from here on lvm2 must have nothing to complain of.
+MISSING = {
+    "an empty PV is gone": BASE + [
+        "vgreduce --removemissing va", "away 2", "pvs", "vgck va", f"lvcreate {NEW} -l 1 -n c va", "lvextend -l +1 va/a",
+        "vgextend va %3", "vgreduce va %1", "vgexport va", "vgrename va vb", "vgchange --addtag t va",
+        "vgreduce --removemissing va", "clean", "vgreduce --removemissing va", "vgextend va %3"],
+    "a PV with LVs is gone": BASE + [
+        "away 1", "vgreduce --removemissing va", "lvremove -y va/s", "lvchange --addtag t va/a", "lvrename va a c",
+        "vgreduce --removemissing va", "vgreduce --removemissing --force va", "clean", "lvcreate -an -Zn -Wn -l 3 -n d va"],
+    "several at once": BASE + [
+        "away 1", "away 2", "vgreduce --removemissing --force va", "clean",
+        "vgreduce --removemissing --force va"],
+    "all LVs go": BASE + ["away 0", "away 1", "vgreduce -f --removemissing va", "clean", "vgextend va %3"],
+    "a PV comes back": BASE + [
+        "away 1", "back 1", "clean", "away 1", "lvchange --addtag t va/a", "back 1", "vgck va", "lvextend -l +1 va/a",
+        "vgextend --restoremissing va %0", "vgextend --restoremissing va %3", "vgextend --restoremissing va %1", "clean",
+        "vgextend --restoremissing va %1", "lvextend -l +1 va/b"],
+    "an empty PV comes back": BASE + [
+        "away 2", "vgchange --addtag t va", "back 2", "vgck va", "vgextend --restoremissing va %2", "vgchange --addtag u va", "clean", "vgreduce va %2"],
+    "it comes back and is not wanted": BASE + [
+        "away 1", "vgchange --addtag t va", "back 1", "vgreduce --removemissing va", "vgreduce --removemissing --force va"],
+    "no area is left": ["pvcreate --pvmetadatacopies 0 %0 %1",
+                        "vgcreate -s 1m va %0 %1 %2", f"lvcreate {NEW} -l 4 -n a va %0", "away 0", "vgreduce --removemissing -f va",
+                        "clean", "away 2", "pvs", "vgreduce --removemissing va", "back 2", "clean"],
+    "an ignored area is used again": ["vgcreate -s 1m va %0 %1 %2", "pvchange --metadataignore y %1", "away 0",
+                                      "vgreduce --removemissing va", "clean", "pvchange --metadataignore n %1", "vgreduce va %2"],
+}
+
+
+def both(sides, ashlar, args):
+    theirs, our = sides
+    rc_t, out_t, err_t = theirs.lvm2(*args)
+    rc_o, out_o, err_o = our.ours(ashlar, *args)
+    said = f"\n  lvm2: {out_t}{err_t}\n  ours: {out_o}{err_o}"
+    if rc_t != rc_o:
+        raise Failure(f"exit code {rc_t} of lvm2, {rc_o} of ours{said}")
+    if rc_t and args[0] in ("vgextend", "vgcreate"):
+        drop_orphans(theirs, our)
+    return said
+
+
+def same_metadata(sides):
+    a, b = metadata(sides[0]), metadata(sides[1])
+    found = differences(a[0], b[0])
+    if a[1] != b[1]:
+        found.append(f"PVs: {a[1]} / {b[1]}")
+    if found:
+        raise Failure("\n  ".join(found))
+
+
+def two_sides(folder, ashlar, name, lines, verbose):
+    sides = [Disks(os.path.join(folder, name.replace(" ", "-") + s), [32] * N_DISKS) for s in "ab"]
+    is_clean = True
+    try:
+        for line in lines:
+            word, _, rest = line.partition(" ")
+            said = ""
+            try:
+                if word in ("away", "back"):
+                    for s in sides:
+                        (s.take_away if word == "away" else s.bring_back)(int(rest))
+                    is_clean = False
+                elif word == "clean":
+                    is_clean = True
+                else:
+                    said = both(sides, ashlar, line.split())
+                if verbose:
+                    print(f"# {line}{said}")
+                judge(sides[1], ashlar, complaints_are_fine=not is_clean)
+                same_metadata(sides)
+            except Failure as e:
+                raise Failure(f"after '{line}': {e}{said}") from e
+        return len(lines)
+    finally:
+        for s in sides:
+            s.close()
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--ashlar", default=os.path.join(ROOT, "build", "ashlar"))
     ap.add_argument("--seeds", default="1..3")
     ap.add_argument("--steps", type=int, default=20)
+    ap.add_argument("--only", default="", help="tests whose name has this in it")
     ap.add_argument("--verbose", action="store_true")
     a = ap.parse_args()
     if os.geteuid() != 0 or not shutil.which("lvm") or not shutil.which("losetup"):
@@ -518,8 +614,11 @@ def main():
         sys.exit(77)
     first, _, last = a.seeds.partition("..")
     tests = [("script", lambda folder: script(folder, a.ashlar, a.verbose))]
+    for name, lines in MISSING.items():
+        tests.append((name, lambda folder, name=name, lines=lines: two_sides(folder, a.ashlar, name, lines, a.verbose)))
     for seed in range(int(first), int(last or first) + 1):
         tests.append((f"seed {seed}", lambda folder, seed=seed: differential(folder, a.ashlar, seed, a.steps, a.verbose)))
+    tests = [t for t in tests if a.only in t[0]]
     n_failed = n_commands = 0
     print(f"1..{len(tests)}")
     with tempfile.TemporaryDirectory(prefix="lvm-judge-") as folder:

@@ -143,7 +143,8 @@ static bool pv_is_wanted(struct lvmcmd *c, const struct lvm_pv *pv, const struct
     return c->n_args == 0;
 }
 
-/* All PVs of one VG that are wanted (g NULL: of none). */
+/* All PVs of one VG that are wanted (g NULL: of none). An outdated PV is no PV of its VG, and no
+ * orphan either: lvm2 leaves it out, too. */
 static int collect_pvs(struct rep *rep, struct lvm_group *g)
 {
     struct lvmcmd *c = rep->c;
@@ -155,7 +156,7 @@ static int collect_pvs(struct rep *rep, struct lvm_group *g)
         struct rep_row row = {.group = g, .pv = dev->pv, .dev = dev};
         bool is_ours = g ? dev->pv && dev->pv->vg == g->vg : !dev->pv;
         if (!is_ours || !pv_is_wanted(c, dev->pv, dev) ||
-            (!dev->has_label && !lvmcmd_opt(c, "all")))
+            ((!dev->has_label || dev->outdated) && !lvmcmd_opt(c, "all")))
             continue;
         row.pvseg_len = 0;
         worst = ASH_MAX(worst, rep_add(rep, &row));

@@ -261,7 +261,7 @@ static int restore_missing(struct lvmcmd *c, struct lvm_vg *vg)
             lvmcmd_error(c, "WARNING: PV %s not found in VG %s", c->args[i], vg->name);
             continue;
         }
-        if (!(dev->pv->flags & LVM_MISSING)) {
+        if (!(dev->pv->flags & LVM_MISSING) && !dev->pv->is_back) {
             lvmcmd_error(c, "WARNING: PV %s was not missing in VG %s", c->args[i], vg->name);
             continue;
         }
@@ -282,7 +282,7 @@ int lvmcmd_vgextend(struct lvmcmd *c)
     int rc = lvmcmd_pv_opts(c, &opts);
     if (rc)
         return rc;
-    struct lvm_group *g = lvmcmd_vg_to_change(c, c->args[0], restores ? LVMCMD_ALLOW_MISSING : 0);
+    struct lvm_group *g = lvmcmd_vg_to_change(c, c->args[0], LVMCMD_ALLOW_MISSING);
     struct lvm_dev **devs = rt_alloc((c->n_args + 1) * sizeof(struct lvm_dev *));
     if (!g || !devs) {
         rc = LVMCMD_FAILED;
@@ -389,6 +389,7 @@ static int settle_partial(struct lvmcmd *c, struct lvm_vg *vg, unsigned *ret_n_l
     return lvm_vg_link(vg, vg->name, &err) ? lvmcmd_fail(c, &err) : 0;
 }
 
+/* One that is back, but missed updates, goes too: its own area is outdated from then on. */
 static int remove_missing(struct lvmcmd *c, struct lvm_vg *vg)
 {
     unsigned n_left;
@@ -408,8 +409,7 @@ static int remove_missing(struct lvmcmd *c, struct lvm_vg *vg)
     }
     for (struct ash_list *l = vg->pvs.next, *next; l != &vg->pvs; l = next) {
         next = l->next;
-        if (lvm_pv_is_missing(lvm_pv_of(l)) && lvm_pv_of(l)->n_allocated_pe == 0 &&
-            !lvm_pv_of(l)->dev)
+        if (lvm_pv_is_missing(lvm_pv_of(l)) && lvm_pv_of(l)->n_allocated_pe == 0)
             ash_list_remove(l);
     }
     lvm_vg_number_pvs(vg);

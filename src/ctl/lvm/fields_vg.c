@@ -25,9 +25,15 @@ VG(uuid)
 {
     rep_put_id(v, &r->group->vg->id);
 }
+/* A PV that is used, but by a VG whose text is nowhere to be found: there is no other name. */
+static bool is_of_unknown_vg(const struct rep_row *r)
+{
+    return r->dev && !r->pv && r->dev->has_label && (r->dev->label.ext_flags & LVM_PV_EXT_USED) &&
+           !r->dev->outdated;
+}
 VG(name)
 {
-    rep_put_str(v, r->group ? r->group->vg->name : "");
+    rep_put_str(v, r->group ? r->group->vg->name : is_of_unknown_vg(r) ? "[unknown]" : "");
 }
 VG(attr)
 {
@@ -258,7 +264,8 @@ PV(free)
 {
     rep_put_size(c, v,
                  r->pv ? (r->pv->pe_count - r->pv->n_allocated_pe) * rep_extent_bytes(r->pv->vg)
-                       : orphan_bytes(r));
+                 : is_of_unknown_vg(r) ? 0 /* nobody knows what is free */
+                                       : orphan_bytes(r));
 }
 PV(used)
 {

@@ -176,8 +176,8 @@ static bool applies(const struct rep_field *f, const struct rep_row *row)
         return row->lv != NULL;
     case REP_SEG:
         return row->seg != NULL;
-    case REP_VG:
-        return row->group != NULL;
+    case REP_VG: /* the name says something of PVs without a VG, too */
+        return row->group || (row->dev && strcmp(f->id, "vg_name") == 0);
     default:
         return row->pv || row->dev;
     }

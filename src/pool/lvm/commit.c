@@ -77,8 +77,8 @@ int lvm_may_change(const struct lvm_group *g, const struct lvm_policy *policy, s
 
 /* ---------------------------------------------------------- what is written */
 
-/* 9: a PV that is not there is written as missing; one that came back, and holds nothing, is not.
- */
+/* 9: a PV that is not there is written as missing; one that came back, and holds nothing by now,
+ * is not. */
 static void mark_missing(struct lvm_vg *vg)
 {
     ash_list_for_each (l, &vg->pvs) {

@@ -371,8 +371,13 @@ static void find_pv_devices(struct lvm_set *set, struct lvm_group *g)
             lvm_warn(set, "WARNING: Not using device %s for PV %s.", worse->name,
                      lvm_id_format(&pv->id, id));
         }
-        if (pv->dev)
-            pv->dev->pv = pv;
+        if (!pv->dev)
+            continue;
+        pv->dev->pv = pv;
+        if ((pv->flags & LVM_MISSING) && pv->n_allocated_pe == 0) {
+            pv->is_back = true;
+            pv->flags &= ~LVM_MISSING;
+        }
     }
 }
 
@@ -440,6 +445,9 @@ static void warn_of_missing(struct lvm_set *set, struct lvm_vg *vg)
         if (!pv->dev)
             lvm_warn(set, "WARNING: VG %s is missing PV %s (last written to %s).", vg->name,
                      lvm_id_format(&pv->id, id), pv->device ? pv->device : "[unknown]");
+        else if (pv->is_back)
+            lvm_warn(set, "WARNING: VG %s has unused reappeared PV %s %s.", vg->name, pv->dev->name,
+                     lvm_id_format(&pv->id, id));
         else if (pv->flags & LVM_MISSING)
             lvm_warn(set, "WARNING: VG %s was missing PV %s %s.", vg->name,
                      lvm_id_format(&pv->id, id), pv->dev->name);

@@ -76,6 +76,8 @@ struct lvm_pv {
     struct lvm_dev *dev; /* where it is; NULL: missing. Set by the scan */
     uint32_t n_allocated_pe;
     bool is_moved; /* it comes from another VG by the update under way: its areas may name that */
+    bool is_back;  /* marked as missing in the text, but it is there, and nothing on it can be old:
+                    * the scan took the mark away, the next update writes so */
 };
 
 enum lvm_area_kind { LVM_AREA_NONE, LVM_AREA_PV, LVM_AREA_LV };

@@ -2,6 +2,7 @@
 /* Changing LVM2 metadata: where areas go, PVs made and unmade, updates of VGs, and what is refused.
  * That no power cut hurts is the crash explorer's to show (sim/lvm_crash.c). */
 #include "../bdev/bdev_test.h"
+#include "pool/lvm/edit.h"
 #include "pool/lvm/update.h"
 #include "pool/pool.h"
 
@@ -432,28 +433,60 @@ static void refusals(void **state)
 
 /* A PV that is away is written as missing, and is one again when it came back with nothing on it.
  */
-static void missing_in(struct lt *t)
+/* The VG is updated while its second PV is not there; then that is back. */
+static struct lvm_group *miss_an_update(struct lt *t)
 {
-    struct lvm_group *g = make_vg(t, 2, 1);
     uint8_t label[512], zero[512] = {0};
     CHECK_INT(bdev_read(t->devs[1]->ch, label, 512, 512), 0);
     CHECK_INT(bdev_write(t->devs[1]->ch, zero, 512, 512, 0), 0);
-    g = scan(t);
+    struct lvm_group *g = scan(t);
     CHECK_INT(lvm_vg_n_missing(g->vg), 1);
     CHECK_INT(lvm_vg_update(t->set, g->vg, &t->writer, NULL), 0);
     CHECK_INT(bdev_write(t->devs[1]->ch, label, 512, 512, 0), 0);
     g = scan(t);
     CHECK(g->is_old);
-    CHECK(lvm_pv_of(g->vg->pvs.prev)->flags & LVM_MISSING);
     CHECK(strcmp(lvm_pv_of(g->vg->pvs.prev)->device, "[unknown]") == 0);
+    return g;
+}
+
+static void missing_in(struct lt *t)
+{
+    (void)make_vg(t, 2, 1);
+    struct lvm_group *g = miss_an_update(t);
+    CHECK(lvm_pv_of(g->vg->pvs.prev)->is_back); /* nothing on it can be old */
+    CHECK_INT(lvm_vg_n_missing(g->vg), 0);
     CHECK_INT(lvm_vg_update(t->set, g->vg, &t->writer, NULL), 0);
     g = scan(t);
     CHECK(!g->is_old && lvm_vg_n_missing(g->vg) == 0);
+    CHECK(!lvm_pv_of(g->vg->pvs.prev)->is_back);
+}
+
+/* What it holds may be old: it stays missing, however often the VG is written. */
+static void missing_in_use(struct lt *t)
+{
+    struct lvm_group *g = make_vg(t, 2, 1);
+    struct lvm_id id;
+    lvm_id_random(&id);
+    struct lvm_lv *lv = lvm_lv_add(g->vg, "a", &id, "h", 1);
+    CHECK(lv);
+    struct lvm_seg *seg = lvm_seg_add(lv, "striped", 1, 1);
+    CHECK(seg);
+    seg->areas[0] = (struct lvm_area){.kind = LVM_AREA_PV, .pv = lvm_pv_of(g->vg->pvs.prev)};
+    CHECK_INT(lvm_vg_update(t->set, g->vg, &t->writer, NULL), 0);
+    g = miss_an_update(t);
+    for (int i = 0; i < 2; i++) {
+        CHECK(lvm_pv_of(g->vg->pvs.prev)->flags & LVM_MISSING);
+        CHECK(!lvm_pv_of(g->vg->pvs.prev)->is_back);
+        CHECK_INT(lvm_vg_n_missing(g->vg), 1);
+        CHECK_INT(lvm_vg_update(t->set, g->vg, &t->writer, NULL), 0);
+        g = scan(t);
+    }
 }
 
 static void missing(void **state)
 {
     run(missing_in);
+    run(missing_in_use);
 }
 
 /* ---------------------------------------------------------- locks, backups */
