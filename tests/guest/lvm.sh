@@ -71,6 +71,7 @@ for kernel in "$@"; do
     check "lvextend of the kernel's LV" lvm lvextend -L +4M theirs/lin
     check "it is written" fill theirs/lin $((16 << 20))
     check "the kernel's striped LV is written" fill theirs/str $((8 << 20))
+    check "the kernel's raid1 is written" fill ours/mir $((8 << 20))
     check "lvremove" lvm lvremove -f ours/str
     sed -i '/^ours.str /d' "$dir/share/sums"
     check "vgchange" lvm vgchange --addtag seen theirs
