@@ -7,7 +7,9 @@
    ours and nothing to complain of.
 2. The same random commands on two sets of disks, by lvm2 on one and by us on the other: exit codes and
    metadata are the same (UUIDs mapped, times and seqno ignored); now and then the two change sides.
-3. The same with disks that go and come back: scripts over both sets, each loop device taken away on both.
+3. The same with disks that go, come back, or hold bad metadata: scripts over both sets, each loop device
+   taken away or spoiled on both.
+4. Golden disks with bad metadata, repaired by us: lvm2 has nothing to complain of.
 
 lvm2 has a folder of its own with a filter for just these devices, and no device-mapper is asked for
 anything. Needs root, lvm2 and loop devices; exit 77 without. Prints TAP."""
@@ -24,6 +26,7 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 N_DISKS = 4
+MDA_START = 4096  # of the first area, docs/spec/lvm2-format.md 4.1
 FIELDS = {
     "pvs": "pv_name,vg_name,pv_uuid,pv_attr,pv_size,pv_free,pv_used,pe_start,dev_size,pv_pe_count,"
            "pv_pe_alloc_count,pv_tags,pv_mda_count,pv_mda_used_count,pv_ba_start,pv_ba_size,pv_in_use",
@@ -92,12 +95,25 @@ class Disks:
         self.loops[i] = out.strip()
         self.configure()
 
+    def spoil(self, i, what):
+        """Change one byte of the committed text, or of the header, of the first area."""
+        with open(self.loops[i], "r+b") as f:
+            f.seek(MDA_START + 40)
+            at = int.from_bytes(f.read(8), "little") + 5 if what == "text" else 100
+            f.seek(MDA_START + at)
+            byte = f.read(1)[0]
+            f.seek(MDA_START + at)
+            f.write(bytes([byte ^ 1]))
+            f.flush()
+            os.fsync(f.fileno())
+
     def is_away(self, i):
         return self.loops[i] is None
 
     def lvm2(self, *args):
         args = [self.named(a, self.loops) for a in args]
         rc, out, err = run(["lvm", *args], self.env)
+        out = out.replace("  Retrying metadata scan.\n", "")  # a notice on standard output, lvm2-commands.md 2.3
         err = "\n".join(l for l in err.splitlines() if "Activation disabled" not in l)
         return rc, out, err
 
@@ -152,14 +168,14 @@ def compare_reports(disks, ashlar):
             raise Failure(f"{what}: {len(have)} rows in ours, {len(want)} in lvm2's")
 
 
-def judge(disks, ashlar, complaints_are_fine=False):
+def judge(disks, ashlar, complaints_are_fine=False, is_spoiled=False):
     """lvm2 has nothing to complain of, and sees what we see."""
     rc, _, err = disks.lvm2("vgck")
     if (rc or err.strip()) and not complaints_are_fine:
         raise Failure(f"vgck of lvm2: {rc}: {err}")
     compare_reports(disks, ashlar)
     for i in range(len(disks.loops)):
-        if disks.is_away(i):
+        if disks.is_away(i) or is_spoiled:
             continue
         rc, out, err = disks.lvm2("pvck", "--dump", "headers", f"%{i}")
         if "label_header.id LABELONE" not in out:
@@ -523,7 +539,7 @@ def script(folder, ashlar, verbose):
 NEW = "-an -Zn -Wn"
 BASE = ["vgcreate -s 1m va %0 %1 %2", f"lvcreate {NEW} -l 4 -n a va %0", f"lvcreate {NEW} -l 5 -n b va %1",
         f"lvcreate {NEW} -i 2 -l 6 -n s va %0 %1"]
-# Beside commands: "away N", "back N", and "clean": from here on lvm2 must have nothing to complain of.
+# Beside commands: "away N", "back N", "spoil N text|header", and "clean": from here on lvm2 must have nothing to complain of.
 MISSING = {
     "an empty PV is gone": BASE + [
         "vgreduce --removemissing va", "away 2", "pvs", "vgck va", f"lvcreate {NEW} -l 1 -n c va", "lvextend -l +1 va/a",
@@ -547,6 +563,17 @@ MISSING = {
     "no area is left": ["pvcreate --pvmetadatacopies 0 %0 %1",
                         "vgcreate -s 1m va %0 %1 %2", f"lvcreate {NEW} -l 4 -n a va %0", "away 0", "vgreduce --removemissing -f va",
                         "clean", "away 2", "pvs", "vgreduce --removemissing va", "back 2", "clean"],
+    "old copies": BASE + ["away 2", "lvchange --addtag t va/a", "back 2", "vgck --updatemetadata va", "clean"],
+    "old copies of a PV in use": BASE + [
+        "away 1", "vgck --updatemetadata va", "lvchange --addtag t va/a", "back 1", "vgck --updatemetadata va",
+        "vgextend --restoremissing va %1", "clean", "vgck --updatemetadata va", "vgck --updatemetadata"],
+    "a PV that was dropped": BASE + [
+        "away 2", "vgreduce --removemissing va", "back 2", "vgck va", "vgck --updatemetadata va", "clean",
+        "vgextend va %2"],
+    "a bad text": BASE + ["spoil 1 text", "vgck va", "vgchange --addtag t va", "vgck --updatemetadata va", "clean",
+                          "vgchange --addtag u va"],
+    "a bad header": BASE + ["spoil 1 header", "vgck va", "vgchange --addtag t va", "vgck --updatemetadata va", "clean",
+                            "vgchange --addtag u va"],
     "an ignored area is used again": ["vgcreate -s 1m va %0 %1 %2", "pvchange --metadataignore y %1", "away 0",
                                       "vgreduce --removemissing va", "clean", "pvchange --metadataignore n %1", "vgreduce va %2"],
 }
@@ -575,7 +602,7 @@ def same_metadata(sides):
 
 def two_sides(folder, ashlar, name, lines, verbose):
     sides = [Disks(os.path.join(folder, name.replace(" ", "-") + s), [32] * N_DISKS) for s in "ab"]
-    is_clean = True
+    is_clean, is_spoiled = True, False
     try:
         for line in lines:
             word, _, rest = line.partition(" ")
@@ -585,13 +612,17 @@ def two_sides(folder, ashlar, name, lines, verbose):
                     for s in sides:
                         (s.take_away if word == "away" else s.bring_back)(int(rest))
                     is_clean = False
+                elif word == "spoil":
+                    for s in sides:
+                        s.spoil(int(rest[0]), rest[2:])
+                    is_clean, is_spoiled = False, True
                 elif word == "clean":
-                    is_clean = True
+                    is_clean, is_spoiled = True, False
                 else:
                     said = both(sides, ashlar, line.split())
                 if verbose:
                     print(f"# {line}{said}")
-                judge(sides[1], ashlar, complaints_are_fine=not is_clean)
+                judge(sides[1], ashlar, complaints_are_fine=not is_clean, is_spoiled=is_spoiled)
                 same_metadata(sides)
             except Failure as e:
                 raise Failure(f"after '{line}': {e}{said}") from e
@@ -599,6 +630,33 @@ def two_sides(folder, ashlar, name, lines, verbose):
     finally:
         for s in sides:
             s.close()
+
+
+def golden(folder, ashlar):
+    """The disks of tests/golden/lvm2/corrupt-newest: after our repair lvm2 finds nothing to complain of. And
+    what vgcfgrestore -l tells is what lvm2 tells, but for the doubled name in its paths."""
+    disks = Disks(os.path.join(folder, "golden"), [24, 24])
+    try:
+        for i, loop in enumerate(disks.loops):
+            image = os.path.join(ROOT, "tests", "golden", "lvm2", f"corrupt-newest.pv{i}.img.zst")
+            subprocess.run(f"zstd -dc '{image}' | dd of={loop} bs=1M conv=fsync status=none", shell=True, check=True)
+        rc, _, err = disks.lvm2("vgck")
+        if "hecksum" not in err:
+            raise Failure(f"lvm2 finds nothing wrong with the golden disks: {rc} {err}")
+        name = disks.lvm2("vgs", "--noheadings", "-o", "vg_name")[1].split()[0]
+        for args in (["vgck", "--updatemetadata", name], ["vgchange", "--addtag", "t", name]):
+            rc, out, err = disks.ours(ashlar, *args)
+            if rc:
+                raise Failure(f"{' '.join(args)}: {rc} {out}{err}")
+            judge(disks, ashlar)
+        rc_o, ours, _ = disks.ours(ashlar, "vgcfgrestore", "-l", name)
+        rc_t, theirs, _ = disks.lvm2("vgcfgrestore", "-l", name)
+        theirs = re.sub(r"/([^/\n]+)/\1$", r"/\1", theirs, flags=re.M)
+        if (rc_o, ours) != (rc_t, theirs) or ours.count("after*") != 1 or ours.count("before*") < 2:
+            raise Failure(f"vgcfgrestore -l: {rc_o} {ours!r}, of lvm2 {rc_t} {theirs!r}")
+        return 4
+    finally:
+        disks.close()
 
 
 def main():
@@ -614,6 +672,7 @@ def main():
         sys.exit(77)
     first, _, last = a.seeds.partition("..")
     tests = [("script", lambda folder: script(folder, a.ashlar, a.verbose))]
+    tests.append(("golden disks", lambda folder: golden(folder, a.ashlar)))
     for name, lines in MISSING.items():
         tests.append((name, lambda folder, name=name, lines=lines: two_sides(folder, a.ashlar, name, lines, a.verbose)))
     for seed in range(int(first), int(last or first) + 1):

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "ctl/lvm/lvmcmd.h"
 
@@ -55,7 +56,7 @@ static int not_restored(struct lvmcmd *c)
     return LVMCMD_FAILED;
 }
 
-static int read_file(struct lvmcmd *c, const char *path, const char *name, struct lvm_vg **ret_vg)
+static int load_file(struct lvmcmd *c, const char *path, const char *name, struct lvm_vg **ret_vg)
 {
     struct ash_err err = {.reason = ASH_OK};
     char *text;
@@ -68,8 +69,15 @@ static int read_file(struct lvmcmd *c, const char *path, const char *name, struc
     if (rc) {
         lvmcmd_error(c, "%s", err.text);
         lvmcmd_error(c, "Failed to read VG %s from %s", name, path);
-        return not_restored(c);
+        return LVMCMD_FAILED;
     }
+    return 0;
+}
+
+static int read_file(struct lvmcmd *c, const char *path, const char *name, struct lvm_vg **ret_vg)
+{
+    if (load_file(c, path, name, ret_vg))
+        return not_restored(c);
     if (strcmp((*ret_vg)->name, name) == 0)
         return 0;
     lvmcmd_error(c, "'%s' does not contain volume group '%s'.", path, name);
@@ -123,17 +131,10 @@ static void set_seqno(struct lvmcmd *c, struct lvm_vg *vg)
             vg->seqno = ASH_MAX(vg->seqno, lvm_group_of(l)->vg->seqno);
 }
 
-/* Areas that are bad begin anew. */
 static int renew_areas(struct lvmcmd *c, struct lvm_vg *vg)
 {
     struct ash_err err = {.reason = ASH_OK};
-    ash_list_for_each (l, &vg->pvs) {
-        struct lvm_dev *dev = lvm_pv_of(l)->dev;
-        for (size_t i = 0; i < dev->label.n_mdas && !c->test; i++)
-            if (dev->mdas[i].fault != ASH_OK && lvm_mda_move(dev, i, &dev->label.mdas[i], &err))
-                return lvmcmd_fail(c, &err);
-    }
-    return 0;
+    return !c->test && lvm_vg_renew_areas(vg, &err) ? lvmcmd_fail(c, &err) : 0;
 }
 
 /* The VG that is there now, if any: may it be changed? */
@@ -192,12 +193,68 @@ static int restore(struct lvmcmd *c, struct lvm_vg *vg)
     return 0;
 }
 
+/* ---------------------------------------------------------- vgcfgrestore -l */
+
+static int list_file(struct lvmcmd *c, const char *dir, const char *file, const char *name)
+{
+    struct ash_buf path ASH_CLEANUP(ash_buf_free) = {0};
+    struct lvm_vg *vg;
+    char when[64];
+    struct tm tm;
+    ash_buf_fmt(&path, "%s%s%s", dir ? dir : "", dir ? "/" : "", file);
+    int rc = load_file(c, ash_buf_text(&path), name, &vg);
+    if (rc)
+        return rc;
+    time_t time = (time_t)vg->creation_time;
+    if (!localtime_r(&time, &tm) || !strftime(when, sizeof(when), "%a %b %e %H:%M:%S %Y", &tm))
+        snprintf(when, sizeof(when), "%" PRIu64, vg->creation_time);
+    lvmcmd_print(c, " ");
+    lvmcmd_print(c, "File:\t\t%s", ash_buf_text(&path));
+    lvmcmd_print(c, "VG name:    \t%s", vg->name);
+    lvmcmd_print(c, "Description:\t%s", vg->description ? vg->description : "");
+    lvmcmd_print(c, "Backup Time:\t%s\n", when);
+    lvm_vg_free(vg);
+    return 0;
+}
+
+/* A file that cannot be read is told about; the others are listed all the same. */
+static int list_archives(struct lvmcmd *c, const char *name)
+{
+    struct ash_err err = {.reason = ASH_OK};
+    struct rt_dirent *list = NULL;
+    size_t n = 0;
+    const char *dir = c->backups.archive_dir;
+    int worst = 0;
+    if (dir && rt_path_exists(dir) && lvm_archive_list(dir, name, &list, &n, &err))
+        return lvmcmd_fail(c, &err);
+    if (n == 0)
+        lvmcmd_print(c, "No archives found in %s.", dir ? dir : "(no folder)");
+    for (size_t i = 0; i < n; i++)
+        worst = ASH_MAX(worst, list_file(c, dir, list[i].name, name));
+    rt_free(list);
+    return worst;
+}
+
+static int list_all(struct lvmcmd *c, const char *name)
+{
+    struct ash_buf path ASH_CLEANUP(ash_buf_free) = {0};
+    int rc = list_archives(c, name);
+    if (!c->backups.backup_dir)
+        return rc;
+    ash_buf_fmt(&path, "%s/%s", c->backups.backup_dir, name);
+    if (rt_path_exists(ash_buf_text(&path)))
+        rc = ASH_MAX(rc, list_file(c, NULL, ash_buf_text(&path), name));
+    return rc;
+}
+
 int lvmcmd_vgcfgrestore(struct lvmcmd *c)
 {
     const char *file = lvmcmd_opt(c, "file");
     const char *name = ash_starts_with(c->args[0], "/dev/") ? c->args[0] + 5 : c->args[0];
     struct ash_buf path ASH_CLEANUP(ash_buf_free) = {0};
     struct lvm_vg *vg;
+    if (lvmcmd_opt(c, "list"))
+        return file ? list_file(c, NULL, file, name) : list_all(c, name);
     if (!file && !c->backups.backup_dir) {
         lvmcmd_error(c, "There is no folder of backups: give -f FILE or set LVM_SYSTEM_DIR.");
         return not_restored(c);

@@ -375,7 +375,26 @@ static int check_vg(struct lvmcmd *c, struct lvm_group *g)
     return 0;
 }
 
+/* The backup follows the change, as after any other. */
+static int repair_vg(struct lvmcmd *c, struct lvm_group *g)
+{
+    struct ash_err err = {.reason = ASH_OK};
+    int rc = lvmcmd_begin(c, g, LVMCMD_ALLOW_MISSING);
+    if (rc)
+        return rc;
+    if (lvm_vg_repair(c->set, g, &c->writer, &err)) {
+        lvmcmd_error(c, "%s", err.text);
+        lvmcmd_error(c, "Failed to write VG %s.", g->vg->name);
+        return LVMCMD_FAILED;
+    }
+    if (lvm_backup(&c->backups, g->vg, &c->writer, &err))
+        lvmcmd_error(c, "WARNING: Backup of volume group %s failed: %s", g->vg->name, err.text);
+    return 0;
+}
+
 int lvmcmd_vgck(struct lvmcmd *c)
 {
+    if (lvmcmd_opt(c, "updatemetadata"))
+        return lvmcmd_each_vg(c, 0, 0, repair_vg);
     return lvmcmd_each_vg(c, 0, LVMCMD_ALL_IS_FINE, check_vg);
 }

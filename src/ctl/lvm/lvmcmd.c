@@ -225,9 +225,15 @@ size_t lvmcmd_range_begin(const char *arg)
     }
 }
 
+/* vgck reads, but for one option. */
+static bool changes_something(const struct lvmcmd *c)
+{
+    return (c->cmd->flags & LVMCMD_C_WRITES) || lvmcmd_opt(c, "updatemetadata");
+}
+
 static int open_devices(struct lvmcmd *c)
 {
-    bool writable = (c->cmd->flags & LVMCMD_C_WRITES) && !c->test;
+    bool writable = changes_something(c) && !c->test;
     const char *env = c->host->env("ASHLAR_LVM_DEVICES");
     size_t n = lvmcmd_opt_count(c, "devices");
     int rc = 0;
@@ -255,7 +261,7 @@ static int open_devices(struct lvmcmd *c)
 static int lock_all(struct lvmcmd *c)
 {
     struct ash_err err = {.reason = ASH_OK};
-    if (!(c->cmd->flags & LVMCMD_C_WRITES) || !c->locks.dir)
+    if (!changes_something(c) || !c->locks.dir)
         return 0;
     int rc = lvm_lock_global(&c->locks, false, &err);
     if (rc == 0)

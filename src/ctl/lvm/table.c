@@ -32,6 +32,7 @@ const struct lvmcmd_opt lvmcmd_opts[] = {
     {"ignoreactivationskip", LVMCMD_FLAG, "accepted: nothing is active here"},
     {"labelsector", LVMCMD_NUM, "sector of the label, 0 to 3"},
     {"lockopt", LVMCMD_STR, "accepted for lvm2's sake"},
+    {"list", LVMCMD_FLAG, "list the archives and the backup that there are"},
     {"logicalvolume", LVMCMD_NUM, "most LVs that the VG may have; 0: no limit"},
     {"longhelp", LVMCMD_FLAG, "tell about the command"},
     {"major", LVMCMD_NUM, "accepted, and 0"},
@@ -90,6 +91,7 @@ const struct lvmcmd_opt lvmcmd_opts[] = {
     {"unbuffered", LVMCMD_FLAG, "accepted for lvm2's sake"},
     {"units", LVMCMD_STR, "r h b s k m g t p e; upper case for powers of 1000"},
     {"unquoted", LVMCMD_FLAG, "with --nameprefixes: no quotes"},
+    {"updatemetadata", LVMCMD_FLAG, "write old and bad copies anew; PVs that were dropped go free"},
     {"uuid", LVMCMD_FLAG, "UUIDs too; in vgchange and pvchange: a new UUID"},
     {"uuid", LVMCMD_STR, "the UUID it gets"},
     {"verbose", LVMCMD_FLAG, "more columns, more messages"},
@@ -163,14 +165,15 @@ const struct lvmcmd_cmd lvmcmd_cmds[] = {
     {"version", "", 0, 0, LVMCMD_C_NO_SCAN, "", "show versions", lvmcmd_version},
     {"vgcfgbackup", "[VG...]", 0, 1000, 0, "f:file A:autobackup",
      "write backups of volume groups' metadata", lvmcmd_vgcfgbackup},
-    {"vgcfgrestore", "VG", 1, 1, W, "f:file force A:autobackup",
+    {"vgcfgrestore", "VG", 1, 1, W, "f:file l:list force A:autobackup",
      "restore a volume group's metadata from a file", lvmcmd_vgcfgrestore},
     {"vgchange", "[VG|@TAG...]", 0, 1000, W,
      CHANGES " a:activate addtag deltag x:resizeable l:logicalvolume p:maxphysicalvolumes "
              "s:physicalextentsize u:uuid alloc vgmetadatacopies setautoactivation systemid "
              "S:select",
      "change volume groups", lvmcmd_vgchange},
-    {"vgck", "[VG...]", 0, 1000, 0, "", "check the metadata of volume groups", lvmcmd_vgck},
+    {"vgck", "[VG...]", 0, 1000, 0, "updatemetadata A:autobackup",
+     "check the metadata of volume groups", lvmcmd_vgck},
     {"vgcreate", "VG PV...", 2, 1000, W | LVMCMD_C_PV_ARGS1,
      CHANGES " s:physicalextentsize l:maxlogicalvolumes p:maxphysicalvolumes alloc addtag "
              "vgmetadatacopies setautoactivation systemid" PV_LAYOUT,

@@ -113,6 +113,31 @@ static size_t find_archives(const struct rt_dirent *entries, size_t n, const cha
     return n_found;
 }
 
+int lvm_archive_list(const char *dir, const char *vg_name, struct rt_dirent **ret_list,
+                     size_t *ret_n, struct ash_err *err)
+{
+    struct rt_dirent *entries, *sorted;
+    size_t n_entries;
+    int rc = rt_list_dir(dir, &entries, &n_entries, err);
+    if (rc)
+        return rc;
+    struct archive *list = rt_alloc((n_entries + 1) * sizeof(*list));
+    sorted = rt_alloc((n_entries + 1) * sizeof(*sorted));
+    if (list && sorted) {
+        *ret_n = find_archives(entries, n_entries, vg_name, list);
+        for (size_t i = 0; i < *ret_n; i++)
+            sorted[i] = *list[i].entry;
+        *ret_list = sorted;
+    } else {
+        rt_free(sorted);
+        rc = ash_err_set(err, ASH_E_NO_MEMORY, vg_name, "no memory to list archives of VG '%s'",
+                         vg_name);
+    }
+    rt_free(list);
+    rt_free(entries);
+    return rc;
+}
+
 /* Those that are old, but never so many that fewer than retain_min are left. */
 static void expire(const struct lvm_backups *b, const struct archive *list, size_t n)
 {

@@ -10,7 +10,8 @@
  *    that shall be ignored is marked after the others have the new text and were flushed.
  * 5. All areas of an update get the same text and number (seqno), one above the old one: a reader
  *    that finds both takes the new one.
- * 6. Areas that are bad, or name another VG, are not touched.
+ * 6. Areas that are bad, or name another VG, are not touched. A repair empties bad ones first: the
+ *    VG was read from another area, which keeps its text meanwhile.
  * 7. An area of a PV that leaves names the old text until the others have the new one; where the VG
  *    ends, its PVs become orphans when no area names it any more.
  *
@@ -415,6 +416,38 @@ int lvm_vg_update(struct lvm_set *set, struct lvm_vg *vg, struct lvm_writer *wri
     struct lvm_update u;
     int rc = lvm_update_prepare(&u, set, vg, writer, err);
     return rc ? rc : lvm_update_commit(&u, err);
+}
+
+/* ----------------------------------------------------------------- repair */
+
+int lvm_vg_renew_areas(struct lvm_vg *vg, struct ash_err *err)
+{
+    int rc = 0;
+    ash_list_for_each (l, &vg->pvs) {
+        struct lvm_dev *dev = lvm_pv_of(l)->dev;
+        for (size_t i = 0; dev && i < dev->label.n_mdas && rc == 0; i++)
+            if (dev->mdas[i].fault != ASH_OK)
+                rc = lvm_mda_move(dev, i, &dev->label.mdas[i], err);
+    }
+    return rc;
+}
+
+int lvm_vg_repair(struct lvm_set *set, struct lvm_group *g, struct lvm_writer *writer,
+                  struct ash_err *err)
+{
+    int rc = writer->is_test ? 0 : lvm_vg_renew_areas(g->vg, err);
+    if (rc == 0)
+        rc = lvm_vg_update(set, g->vg, writer, err);
+    ash_list_for_each (l, &set->devs) {
+        struct lvm_dev *dev = lvm_dev_of(l);
+        if (rc || writer->is_test || dev->outdated != g || dev->pv)
+            continue;
+        lvm_warn(set, "WARNING: wiping metadata on outdated PV %s", dev->name);
+        rc = lvm_pv_make_orphan(dev, err);
+        if (rc == 0)
+            dev->outdated = NULL;
+    }
+    return rc;
 }
 
 /* ---------------------------------------------------------------- the end */

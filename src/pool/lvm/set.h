@@ -4,7 +4,7 @@
  *
  * Copies of a VG's text may differ: the highest seqno counts, the others are told about and (when
  * they are good but old) written by the next update. A bad area is set aside: ordinary updates
- * leave it alone, lvm_vg_repair writes it anew. */
+ * leave it alone, lvm_vg_repair (update.h) writes it anew. */
 #ifndef ASH_POOL_LVM_SET_H
 #define ASH_POOL_LVM_SET_H
 

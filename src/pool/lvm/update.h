@@ -89,6 +89,9 @@ int lvm_backup(const struct lvm_backups *b, const struct lvm_vg *vg, struct lvm_
                struct ash_err *err) ASH_MAY_WAIT;
 int lvm_archive(const struct lvm_backups *b, const struct lvm_vg *vg, struct lvm_writer *writer,
                 struct ash_err *err) ASH_MAY_WAIT;
+/* Files of the folder that are archives of the VG, oldest first. ret_list: rt_free. */
+int lvm_archive_list(const char *dir, const char *vg_name, struct rt_dirent **ret_list,
+                     size_t *ret_n, struct ash_err *err) ASH_MAY_WAIT;
 /* Is that the name of an archive of this VG ("vg_00012-1234567.vg")? Its number then. */
 bool lvm_archive_name(const char *file, const char *vg_name, uint64_t *ret_idx);
 
@@ -141,6 +144,14 @@ int lvm_update_commit(struct lvm_update *u, struct ash_err *err) ASH_MAY_WAIT;
 void lvm_update_revert(struct lvm_update *u) ASH_MAY_WAIT;
 /* Both phases. */
 int lvm_vg_update(struct lvm_set *set, struct lvm_vg *vg, struct lvm_writer *writer,
+                  struct ash_err *err) ASH_MAY_WAIT;
+/* Bad areas of the VG's devices begin anew, empty, where the labels say they are; the next update
+ * writes them like the others. -errno BDEV_IO. */
+int lvm_vg_renew_areas(struct lvm_vg *vg, struct ash_err *err) ASH_MAY_WAIT;
+/* All copies are written anew from the newest one (9): old ones, bad ones, and devices that the VG
+ * dropped become orphans. A device that is in another VG by now is left alone. Errors as of
+ * lvm_vg_update. */
+int lvm_vg_repair(struct lvm_set *set, struct lvm_group *g, struct lvm_writer *writer,
                   struct ash_err *err) ASH_MAY_WAIT;
 /* No area names the VG any more, and its PVs are orphans. */
 int lvm_vg_remove(struct lvm_set *set, struct lvm_vg *vg, struct lvm_writer *writer,

@@ -489,6 +489,71 @@ static void missing(void **state)
     run(missing_in_use);
 }
 
+/* ------------------------------------------------------------------ repair */
+
+static void flip(struct lvm_dev *dev, uint64_t at)
+{
+    uint8_t sector[4096];
+    uint64_t first = at - at % sizeof(sector);
+    CHECK_INT(bdev_read(dev->ch, sector, first, sizeof(sector)), 0);
+    sector[at - first] ^= 1;
+    CHECK_INT(bdev_write(dev->ch, sector, first, sizeof(sector), 0), 0);
+}
+
+/* One area's text or header is bad: an update leaves it alone, a repair writes it. */
+static void repair_bad_in(struct lt *t)
+{
+    struct lvm_group *g = make_vg(t, 2, 1);
+    for (int header = 0; header < 2; header++) {
+        struct lvm_mda *m = &t->devs[1]->mdas[0];
+        flip(t->devs[1], m->start + (header ? 40 : m->header.slots[0].offset + 5));
+        g = scan(t);
+        CHECK(g->is_bad && m->fault != ASH_OK);
+        CHECK_INT(lvm_vg_update(t->set, g->vg, &t->writer, NULL), 0);
+        g = scan(t);
+        CHECK(g->is_bad);
+        t->writer.is_test = true;
+        CHECK_INT(lvm_vg_repair(t->set, g, &t->writer, NULL), 0);
+        t->writer.is_test = false;
+        g = scan(t);
+        CHECK(g->is_bad); /* a test writes nothing */
+        CHECK_INT(lvm_vg_repair(t->set, g, &t->writer, NULL), 0);
+        g = scan(t);
+        CHECK(!g->is_bad && !g->is_old);
+        CHECK(m->copy == g->vg && t->devs[0]->mdas[0].copy == g->vg);
+    }
+}
+
+/* A device that the VG dropped while it was away. */
+static void repair_outdated_in(struct lt *t)
+{
+    enum { HEAD_BYTES = 64 << 10 };
+    struct lvm_group *g = make_vg(t, 2, 1);
+    void *head = rt_alloc(HEAD_BYTES);
+    CHECK_INT(bdev_read(t->devs[1]->ch, head, 0, HEAD_BYTES), 0);
+    ash_list_remove(g->vg->pvs.prev);
+    CHECK_INT(lvm_vg_update(t->set, g->vg, &t->writer, NULL), 0);
+    CHECK_INT(bdev_write(t->devs[1]->ch, head, 0, HEAD_BYTES, 0), 0);
+    rt_free(head);
+    g = scan(t);
+    CHECK(g->has_outdated && t->devs[1]->outdated == g);
+    t->devs[1]->pv = lvm_pv_of(g->vg->pvs.next); /* as if another VG had it */
+    CHECK_INT(lvm_vg_repair(t->set, g, &t->writer, NULL), 0);
+    g = scan(t);
+    CHECK(g->has_outdated);
+    CHECK_INT(lvm_vg_repair(t->set, g, &t->writer, NULL), 0);
+    g = scan(t);
+    CHECK(!g->has_outdated && !g->is_old && t->devs[1]->has_label);
+    CHECK(!t->devs[1]->pv && !t->devs[1]->mdas[0].copy);
+    CHECK(!(t->devs[1]->label.ext_flags & LVM_PV_EXT_USED));
+}
+
+static void repair(void **state)
+{
+    run(repair_bad_in);
+    run(repair_outdated_in);
+}
+
 /* ---------------------------------------------------------- locks, backups */
 
 static char folder[64];
@@ -613,7 +678,7 @@ int main(void)
         cmocka_unit_test(vg_ignores),    cmocka_unit_test(vg_leaves_others),
         cmocka_unit_test(refusals),      cmocka_unit_test(missing),
         cmocka_unit_test(locks),         cmocka_unit_test(backups),
-        cmocka_unit_test(archive_names),
+        cmocka_unit_test(archive_names), cmocka_unit_test(repair),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
