@@ -29,7 +29,7 @@ cover:
 	@$(NINJA) -C build-cover
 	@scripts/cover
 fuzz-build:
-	@$(call setup,build-fuzz,--buildtype=debugoptimized -Db_sanitize=address$(,)undefined -Db_lundef=false -Dfuzz=true,clang)
+	@$(call setup,build-fuzz,--buildtype=debugoptimized -Db_sanitize=address$(,)undefined -Db_lundef=false -Dwerror=false -Dfuzz=true,clang)
 	@$(NINJA) -C build-fuzz
 fuzz: fuzz-build
 	@scripts/fuzz $(or $(T),$(error make fuzz T=name [SECONDS=n])) $(or $(SECONDS),60)
