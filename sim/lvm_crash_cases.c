@@ -177,6 +177,22 @@ static int op_vgreduce(struct lc_env *e)
     return rc ? rc : lvm_pv_make_orphan(pv->dev, NULL);
 }
 
+/* The last disk becomes a VG of its own, which then joins the first. */
+static int op_vgmerge(struct lc_env *e)
+{
+    unsigned last = e->layout->n_disks - 1;
+    int rc = make_pv(e, last);
+    struct lvm_vg *vg = new_vg("second");
+    if (rc == 0)
+        rc = add_pv(e, vg, last);
+    struct lvm_group *g = lvm_set_give_vg(e->set, vg);
+    if (!g)
+        return -ENOMEM;
+    if (rc == 0)
+        rc = lvm_vg_update(e->set, vg, &e->writer, NULL);
+    return rc ? rc : lvm_vg_merge(e->set, e->group, g, &e->writer, NULL);
+}
+
 static int op_vgremove(struct lc_env *e)
 {
     return lvm_vg_remove(e->set, e->group->vg, &e->writer, NULL);
@@ -201,10 +217,17 @@ static int op_pvcreate(struct lc_env *e)
 }
 
 const struct lc_op lc_ops[] = {
-    {"update", op_update, 1, 1, false},     {"updates", op_updates, 1, 3, false},
-    {"large", op_large, 1, 1, false},       {"rename", op_rename, 1, 1, false},
-    {"revert", op_revert, 1, 0, false},     {"toggle-ignored", op_toggle_ignored, 3, 1, true},
-    {"vgextend", op_vgextend, 2, 1, false}, {"vgreduce", op_vgreduce, 3, 1, false},
-    {"vgremove", op_vgremove, 1, 1, false}, {"vgcreate", op_vgcreate, 2, 1, false},
-    {"pvcreate", op_pvcreate, 2, 0, false}, {NULL},
+    {"update", op_update, 1, 1, false},
+    {"updates", op_updates, 1, 3, false},
+    {"large", op_large, 1, 1, false},
+    {"rename", op_rename, 1, 1, false},
+    {"revert", op_revert, 1, 0, false},
+    {"toggle-ignored", op_toggle_ignored, 3, 1, true},
+    {"vgextend", op_vgextend, 2, 1, false},
+    {"vgreduce", op_vgreduce, 3, 1, false},
+    {"vgremove", op_vgremove, 1, 1, false},
+    {"vgcreate", op_vgcreate, 2, 1, false},
+    {"pvcreate", op_pvcreate, 2, 0, false},
+    {"vgmerge", op_vgmerge, 2, 3, false},
+    {NULL},
 };

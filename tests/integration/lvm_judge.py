@@ -361,6 +361,7 @@ class Chooser:
             lambda: ["vgchange", "-u", self.vg()],
             lambda: ["vgchange", "--vgmetadatacopies", r.choice(["all", "unmanaged"]), self.vg()],
             lambda: ["vgexport", self.vg()],
+            lambda: ["vgmerge", self.vg(), self.vg()],
             lambda: ["vgimport", self.vg()],
             lambda: ["vgck", *self.some([self.vg()])],
         ])()
@@ -563,6 +564,14 @@ MISSING = {
     "no area is left": ["pvcreate --pvmetadatacopies 0 %0 %1",
                         "vgcreate -s 1m va %0 %1 %2", f"lvcreate {NEW} -l 4 -n a va %0", "away 0", "vgreduce --removemissing -f va",
                         "clean", "away 2", "pvs", "vgreduce --removemissing va", "back 2", "clean"],
+    "merge": ["vgcreate -s 1m --addtag x va %0 %1", "vgcreate -s 1m --addtag y --alloc cling vb %2 %3", f"lvcreate {NEW} -l 4 -n a va",
+              f"lvcreate {NEW} -l 4 -i 2 -n b vb", "vgmerge va va", "vgmerge va nope", f"lvcreate {NEW} -l 1 -n a vb",
+              "vgmerge va vb", "lvremove -y vb/a", "vgchange -s 2m vb", "vgmerge va vb", "vgchange -s 1m vb", "vgexport vb",
+              "vgmerge va vb", "vgimport vb", "vgchange -p 3 va", "vgmerge va vb", "vgchange -p 0 va", "vgchange -l 1 va",
+              "vgmerge va vb", "vgchange -l 0 va", "vgchange -x n vb", "vgmerge va vb", "vgchange --addtag z va",
+              "vgreduce va %0", "lvextend -l +3 va/b"],
+    "merge what counts its areas": ["vgcreate -s 1m va %0 %1", "vgcreate -s 1m vb %2 %3", "pvchange --metadataignore y %2",
+                                    "vgmerge vb va", "pvchange --metadataignore n %2", "vgchange --addtag z vb"],
     "old copies": BASE + ["away 2", "lvchange --addtag t va/a", "back 2", "vgck --updatemetadata va", "clean"],
     "old copies of a PV in use": BASE + [
         "away 1", "vgck --updatemetadata va", "lvchange --addtag t va/a", "back 1", "vgck --updatemetadata va",

@@ -225,6 +225,7 @@ int lvmcmd_vgrename(struct lvmcmd *c);
 int lvmcmd_vgexport(struct lvmcmd *c);
 int lvmcmd_vgimport(struct lvmcmd *c);
 int lvmcmd_vgck(struct lvmcmd *c);
+int lvmcmd_vgmerge(struct lvmcmd *c);
 int lvmcmd_vgcfgbackup(struct lvmcmd *c);
 int lvmcmd_vgcfgrestore(struct lvmcmd *c);
 int lvmcmd_pvck(struct lvmcmd *c);

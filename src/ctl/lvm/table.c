@@ -184,6 +184,8 @@ const struct lvmcmd_cmd lvmcmd_cmds[] = {
      "add physical volumes to a volume group", lvmcmd_vgextend},
     {"vgimport", "VG...", 0, 1000, W, CHANGES " a:all S:select", "take exported volume groups in",
      lvmcmd_vgimport},
+    {"vgmerge", "VG OTHER", 2, 2, W, "A:autobackup",
+     "make the PVs and LVs of another volume group part of this one", lvmcmd_vgmerge},
     {"vgreduce", "VG [PV...]", 1, 1000, W | LVMCMD_C_PV_ARGS1,
      CHANGES " a:all removemissing mirrorsonly", "take physical volumes out of a volume group",
      lvmcmd_vgreduce},

@@ -12,8 +12,10 @@
  *    that finds both takes the new one.
  * 6. Areas that are bad, or name another VG, are not touched. A repair empties bad ones first: the
  *    VG was read from another area, which keeps its text meanwhile.
- * 7. An area of a PV that leaves names the old text until the others have the new one; where the VG
- *    ends, its PVs become orphans when no area names it any more.
+ * 7. An area that names another VG until now is the first that names this one: there its PVs change
+ *    sides, and when that cannot be written, nothing is. An area of a PV that leaves names the old
+ * text until the others have the new one; where the VG ends, its PVs become orphans when no area
+ * names it any more.
  *
  *   prepare:  labels, texts | flush | slot 1 of each header
  *   commit:   slot 0 of each header, slot 1 empty; the same of areas to be ignored
@@ -371,35 +373,56 @@ static void committed(struct lvm_update *u, struct lvm_update_area *a)
             a->mda->group = lvm_group_of(l);
 }
 
-/* Areas of one kind. Returns how many count now. */
-static size_t commit_areas(struct lvm_update *u, bool ignored, struct ash_err *err)
+/* An area that names another VG, which it leaves by this update: it comes first (merge.c). NULL. */
+static struct lvm_update_area *leaving(struct lvm_update *u)
+{
+    for (size_t i = 0; i < u->n_areas; i++) {
+        const struct lvm_vg *copy = u->areas[i].mda->copy;
+        if (!u->areas[i].is_ignored && copy && !lvm_id_equal(&copy->id, &u->vg->id))
+            return &u->areas[i];
+    }
+    return NULL;
+}
+
+static int commit_area(struct lvm_update *u, struct lvm_update_area *a, struct ash_err *err)
+{
+    struct ash_err one = {.reason = ASH_OK};
+    if (write_header(a->dev, a->mda, &a->loc, NULL, &one)) {
+        lvm_warn(u->set, "WARNING: VG %s: %s", u->vg->name, one.text);
+        return ash_err_set_rc(err, one.rc, one.reason, a->dev->name, "%s", one.text);
+    }
+    committed(u, a);
+    return 0;
+}
+
+/* Areas of one kind, but the one that was first. Returns how many count now. */
+static size_t commit_areas(struct lvm_update *u, bool ignored, const struct lvm_update_area *first,
+                           struct ash_err *err)
 {
     size_t n_done = 0;
-    for (size_t i = 0; i < u->n_areas; i++) {
-        struct lvm_update_area *a = &u->areas[i];
-        struct ash_err one = {.reason = ASH_OK};
-        if (a->is_ignored != ignored)
-            continue;
-        if (write_header(a->dev, a->mda, &a->loc, NULL, &one)) {
-            lvm_warn(u->set, "WARNING: VG %s: %s", u->vg->name, one.text);
-            (void)ash_err_set_rc(err, one.rc, one.reason, a->dev->name, "%s", one.text);
-            continue;
-        }
-        committed(u, a);
-        n_done++;
-    }
+    for (size_t i = 0; i < u->n_areas; i++)
+        if (u->areas[i].is_ignored == ignored && &u->areas[i] != first)
+            n_done += commit_area(u, &u->areas[i], err) == 0;
     return n_done;
+}
+
+/* What cannot be marked as ignored stays as a stale copy. */
+static int commit_all(struct lvm_update *u, struct ash_err *err)
+{
+    struct ash_err why = {.reason = ASH_OK};
+    struct lvm_update_area *first = leaving(u);
+    int rc = first ? commit_area(u, first, err) : 0;
+    if (rc)
+        return rc;
+    if (commit_areas(u, false, first, &why) == 0 && !first)
+        return ash_err_set_rc(err, why.rc, why.reason, u->vg->name, "%s", why.text);
+    (void)commit_areas(u, true, first, &why);
+    return 0;
 }
 
 int lvm_update_commit(struct lvm_update *u, struct ash_err *err)
 {
-    struct ash_err why = {.reason = ASH_OK};
-    int rc = 0;
-    if (!u->writer->is_test && commit_areas(u, false, &why) == 0)
-        rc = ash_err_set_rc(err, why.rc, why.reason, u->vg->name, "%s", why.text);
-    /* What cannot be marked as ignored stays as a stale copy. */
-    if (rc == 0 && !u->writer->is_test)
-        (void)commit_areas(u, true, &why);
+    int rc = u->writer->is_test ? 0 : commit_all(u, err);
     ash_list_for_each (l, &u->vg->pvs) {
         struct lvm_pv *pv = lvm_pv_of(l);
         pv->is_moved = false;

@@ -153,6 +153,11 @@ int lvm_vg_renew_areas(struct lvm_vg *vg, struct ash_err *err) ASH_MAY_WAIT;
  * lvm_vg_update. */
 int lvm_vg_repair(struct lvm_set *set, struct lvm_group *g, struct lvm_writer *writer,
                   struct ash_err *err) ASH_MAY_WAIT;
+/* The PVs and LVs of one VG join another, and the first VG ends. Both are complete, with extents of
+ * one size, no LV name in both, and no text of another VG in their areas. Errors as of
+ * lvm_vg_update; memory of the set is as after a failed update then: scan again. */
+int lvm_vg_merge(struct lvm_set *set, struct lvm_group *to, struct lvm_group *from,
+                 struct lvm_writer *writer, struct ash_err *err) ASH_MAY_WAIT;
 /* No area names the VG any more, and its PVs are orphans. */
 int lvm_vg_remove(struct lvm_set *set, struct lvm_vg *vg, struct lvm_writer *writer,
                   struct ash_err *err) ASH_MAY_WAIT;

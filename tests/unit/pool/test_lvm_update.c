@@ -554,6 +554,68 @@ static void repair(void **state)
     run(repair_outdated_in);
 }
 
+/* ------------------------------------------------------------------- merge */
+
+/* "other" of the last device alone, with an LV "b" on it. */
+static struct lvm_group *make_other(struct lt *t, uint32_t extent_sectors)
+{
+    struct lvm_vg *vg = lvm_vg_new();
+    struct lvm_id id;
+    CHECK(vg);
+    vg->name = lvm_arena_str(&vg->arena, "other");
+    lvm_id_random(&vg->id);
+    lvm_id_random(&id);
+    vg->flags = LVM_RESIZEABLE | LVM_READ | LVM_WRITE;
+    vg->extent_sectors = extent_sectors;
+    make_pv(t, N_DEVS - 1, 2);
+    join(t, vg, N_DEVS - 1);
+    struct lvm_lv *lv = lvm_lv_add(vg, "b", &id, "h", 1);
+    struct lvm_seg *seg = lv ? lvm_seg_add(lv, "striped", 1, 1) : NULL;
+    CHECK(seg);
+    seg->areas[0] = (struct lvm_area){.kind = LVM_AREA_PV, .pv = lvm_pv_of(vg->pvs.next)};
+    struct lvm_group *g = lvm_set_give_vg(t->set, vg);
+    CHECK(g);
+    CHECK_INT(lvm_vg_update(t->set, vg, &t->writer, NULL), 0);
+    return g;
+}
+
+/* All are in one VG, which uses as many areas as it did: all (0), or that many. */
+static void merge_with(struct lt *t, uint32_t n_copies)
+{
+    struct lvm_group *to = make_vg(t, 2, 1);
+    unsigned n_used = 0;
+    to->vg->metadata_copies = n_copies;
+    struct lvm_group *from = make_other(t, to->vg->extent_sectors);
+    CHECK_INT(lvm_vg_merge(t->set, to, from, &t->writer, NULL), 0);
+    to = scan(t);
+    CHECK(to && to->link.next == &t->set->groups && to->link.prev == &t->set->groups);
+    CHECK(!to->is_old && !to->is_bad && !to->has_outdated);
+    CHECK_INT(to->vg->n_pvs, 3);
+    CHECK_INT(to->vg->metadata_copies, n_copies);
+    struct lvm_lv *lv = lvm_lv_find(to->vg, "b");
+    CHECK(lv && lvm_lv_seg(lv)->areas[0].pv->dev == t->devs[N_DEVS - 1]);
+    for (unsigned i = 0; i < N_DEVS; i++)
+        for (size_t k = 0; k < t->devs[i]->label.n_mdas; k++)
+            n_used += !t->devs[i]->mdas[k].ignored;
+    CHECK_INT(n_used, n_copies ? n_copies : 4);
+}
+
+static void merge_all_areas(struct lt *t)
+{
+    merge_with(t, 0);
+}
+
+static void merge_one_area(struct lt *t)
+{
+    merge_with(t, 1);
+}
+
+static void merge(void **state)
+{
+    run(merge_all_areas);
+    run(merge_one_area);
+}
+
 /* ---------------------------------------------------------- locks, backups */
 
 static char folder[64];
@@ -679,6 +741,7 @@ int main(void)
         cmocka_unit_test(refusals),      cmocka_unit_test(missing),
         cmocka_unit_test(locks),         cmocka_unit_test(backups),
         cmocka_unit_test(archive_names), cmocka_unit_test(repair),
+        cmocka_unit_test(merge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
