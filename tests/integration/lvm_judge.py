@@ -512,6 +512,7 @@ SCRIPT = [
     (0, "vgreduce -a vb"),
     (0, "vgremove vb"),
     (0, "pvremove %0 %1 %2 %3"),
+    (0, "pvcreate --bootloaderareasize 1m %0"),
 ]
 
 

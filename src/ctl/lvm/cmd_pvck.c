@@ -18,7 +18,7 @@ static void put_areas_end(struct lvmcmd *c, const char *of, unsigned n, uint64_t
 static void put_area(struct lvmcmd *c, const char *of, unsigned n, uint64_t at, const char *what,
                      uint64_t offset, uint64_t size)
 {
-    lvmcmd_print(c, "%s.disk_locn[%u] at %" PRIu64 " # location of %s", of, n, at, what);
+    lvmcmd_print(c, "%s.disk_locn[%u] at %" PRIu64 " # %s", of, n, at, what);
     lvmcmd_print(c, "%s.disk_locn[%u].offset %" PRIu64, of, n, offset);
     lvmcmd_print(c, "%s.disk_locn[%u].size %" PRIu64, of, n, size);
 }
@@ -38,13 +38,14 @@ static void put_label(struct lvmcmd *c, const struct lvm_label *l, uint32_t crc)
     lvmcmd_print(c, "pv_header.device_size %" PRIu64, l->device_bytes);
     at += sizeof(struct lvm_pv_header_disk);
     if (l->data_offset) {
-        put_area(c, "pv_header", n++, at, "data area", l->data_offset, l->data_size);
+        put_area(c, "pv_header", n++, at, "location of data area", l->data_offset, l->data_size);
         at += sizeof(struct lvm_area_disk);
     }
     put_areas_end(c, "pv_header", n++, at);
     at += sizeof(struct lvm_area_disk);
     for (size_t i = 0; i < l->n_mdas; i++, at += sizeof(struct lvm_area_disk))
-        put_area(c, "pv_header", n++, at, "metadata area", l->mdas[i].offset, l->mdas[i].size);
+        put_area(c, "pv_header", n++, at, "location of metadata area", l->mdas[i].offset,
+                 l->mdas[i].size);
     put_areas_end(c, "pv_header", n, at);
     at += sizeof(struct lvm_area_disk);
     lvmcmd_print(c, "pv_header_extension at %" PRIu64, at);

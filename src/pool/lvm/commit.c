@@ -13,9 +13,9 @@
  * 6. Areas that are bad, or name another VG, are not touched. A repair empties bad ones first: the
  *    VG was read from another area, which keeps its text meanwhile.
  * 7. An area that names another VG until now is the first that names this one: there its PVs change
- *    sides, and when that cannot be written, nothing is. An area of a PV that leaves names the old
- * text until the others have the new one; where the VG ends, its PVs become orphans when no area
- * names it any more.
+ *    sides, and when that cannot be written, nothing is.
+ * 8. An area of a PV that leaves names the old text until the others have the new one; where the VG
+ *    ends, its PVs become orphans when no area names it any more.
  *
  *   prepare:  labels, texts | flush | slot 1 of each header
  *   commit:   slot 0 of each header, slot 1 empty; the same of areas to be ignored
