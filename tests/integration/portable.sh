@@ -38,7 +38,7 @@ fi
 if command -v $cross >/dev/null; then
     # the headers of the libraries are those of this machine: they do not differ in what is used
     # shellcheck disable=SC2086
-    find src/base src/rt src/bdev src/pool -name '*.c' | xargs -n 8 $cross $flags -fsyntax-only \
+    find src/base src/rt src/bdev src/pool -name '*.c' -print0 | xargs -0 -n 8 $cross $flags -fsyntax-only \
         -idirafter /usr/include -idirafter "/usr/include/$(uname -m)-linux-gnu" \
         -idirafter /usr/include/json-c >"$dir/log" 2>&1
     say $? "base, rt, bdev and pool compile for aarch64" "$dir/log"
