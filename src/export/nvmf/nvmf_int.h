@@ -75,6 +75,7 @@ struct nvmf_server {
     bool restores_shares, resharing, reshare_again; /* share.c */
     struct rt_tls_server *tls;                      /* from the first secure listener on */
     bool sweeping;
+    unsigned n_reshare_tries; /* in a row that some share failed */
     struct rt_timer reshare_retry, sweep_retry;
 };
 

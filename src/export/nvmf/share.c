@@ -15,12 +15,14 @@
 
 #include <openssl/evp.h>
 
-#define NQN_PREFIX   "nqn.2019-05.io.openebs:"
-#define XATTR_SHARED "shared"
-#define XATTR_HOSTS  "allowed-hosts"
-#define DEFAULT_URI  "tcp://127.0.0.1:8420"
-#define MODEL        "Mayastor NVMe controller"
-#define RETRY_NS     100000000ull
+#define NQN_PREFIX       "nqn.2019-05.io.openebs:"
+#define XATTR_SHARED     "shared"
+#define XATTR_HOSTS      "allowed-hosts"
+#define DEFAULT_URI      "tcp://127.0.0.1:8420"
+#define MODEL            "Mayastor NVMe controller"
+#define RETRY_NS         100000000ull
+#define RESHARE_RETRY_NS 500000000ull
+#define RESHARE_TRIES    20
 
 static void make_nqn(const char *name, char nqn[NVME_NQN_FIELD])
 {
@@ -384,7 +386,8 @@ static struct volume *next_to_share(struct nvmf_server *srv, uint64_t *skip, str
     return NULL;
 }
 
-static void reshare(struct nvmf_server *srv, struct volume *vol, const struct spec *spec)
+static int reshare(struct nvmf_server *srv, struct volume *vol,
+                   const struct spec *spec) ASH_MAY_WAIT
 {
     const char **hosts = rt_alloc(NVMF_HOSTS_MAX * sizeof(*hosts));
     char *text = get_xattr(vol, XATTR_HOSTS);
@@ -399,22 +402,35 @@ static void reshare(struct nvmf_server *srv, struct volume *vol, const struct sp
         rt_log(RT_LOG_INFO, "nvmf", "volume %s is shared again as %s", spec->name, spec->nqn);
     rt_free(text);
     rt_free(hosts);
+    return rc;
+}
+
+/* The port of a daemon that was killed is taken until the kernel has ended what was in flight
+ * there. */
+static void retry_failed(struct nvmf_server *srv, bool any_failed)
+{
+    if (!any_failed)
+        srv->n_reshare_tries = 0;
+    else if (!srv->stopping && srv->n_reshare_tries++ < RESHARE_TRIES)
+        rt_timer_start(&srv->reshare_retry, RESHARE_RETRY_NS);
 }
 
 static void reshare_task(void *arg)
 {
     struct nvmf_server *srv = arg;
+    bool any_failed;
     uint64_t skip = 0;
     struct spec spec;
     struct volume *vol;
     rt_yield(); /* many volumes come together */
     do {
-        srv->reshare_again = false;
+        srv->reshare_again = any_failed = false;
         skip = 0;
         while (!srv->stopping && (vol = next_to_share(srv, &skip, &spec)) != NULL)
-            reshare(srv, vol, &spec);
+            any_failed |= reshare(srv, vol, &spec) != 0;
     } while (srv->reshare_again && !srv->stopping);
     srv->resharing = false;
+    retry_failed(srv, any_failed);
     srv->n_busy--;
     rt_waitq_wake_all(&srv->changed);
 }
